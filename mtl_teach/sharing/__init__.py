@@ -1,0 +1,1 @@
+"""The sharing algorithms: one file each, all behind the contract in `base.py`."""
