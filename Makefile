@@ -1,0 +1,49 @@
+# The course in a few commands. `make help` lists them.
+#
+#   PYTHON=python3.12      the Python that makes the environment (3.11 to 3.13)
+#   TORCH_INDEX=URL|pip    where torch comes from (README, "CPU-only torch")
+#   LAB_ARGS="--no-browser --port 8899"
+#   CHAPTERS="01 04"       for run and offline; empty means all
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+CHAPTERS ?=
+LAB_ARGS ?=
+TEST_ARGS ?=
+export TOKENIZERS_PARALLELISM ?= false
+
+# JupyterLab refuses root unless told otherwise; in a container root is the usual user.
+ROOT_ARG := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
+# No news feed, no look for updates: the course opens no connection of its own.
+QUIET_LAB := --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
+             --LabApp.extension_manager=readonly
+
+.PHONY: help setup lab test quick run offline pins
+.DEFAULT_GOAL := help
+
+help:            ## list the commands
+	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' Makefile | expand -t 18
+
+setup:           ## make the environment (quick when nothing changed)
+	@TORCH_INDEX="$(TORCH_INDEX)" $(PYTHON) tools/setup_env.py $(VENV)
+
+lab: setup       ## open the course in JupyterLab
+	$(BIN)/jupyter lab $(ROOT_ARG) $(QUIET_LAB) --ServerApp.root_dir=. $(LAB_ARGS) notebooks/00_start_here.ipynb
+
+test: setup      ## everything: unit tests and every notebook (about 15 minutes on 2 cores)
+	$(BIN)/python -m pytest --nbval-lax $(TEST_ARGS) tests notebooks
+
+quick: setup     ## before each commit: lint and the quick tests (under 90 seconds)
+	$(BIN)/ruff check
+	$(BIN)/python -m pytest -q -m "not slow" $(TEST_ARGS)
+
+run: setup       ## execute the chapters: seconds, memory, claims and figures of each
+	$(BIN)/mtl-teach run $(CHAPTERS)
+
+offline: setup   ## the same in a network namespace without interfaces (Linux)
+	unshare -rn $(BIN)/python tools/offline.py $(BIN)/mtl-teach run $(CHAPTERS)
+
+pins: setup      ## write constraints.txt anew from what is installed
+	@(sed -n '/^#/p' constraints.txt; $(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//') > constraints.new
+	@mv constraints.new constraints.txt
