@@ -7,6 +7,7 @@ looks at one vector per text ("pooled", (n, D)) or at every token ("tokens", (n,
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -148,13 +149,20 @@ class GenerateHead(nn.Module):
 _HEADS = {"classify": ClassifyHead, "multilabel": MultilabelHead, "regress": RegressHead, "tag": TagHead, "span": SpanHead}
 
 
+@contextmanager
+def seeded(seed: int, name: str):
+    """New weights made inside depend on the seed and the name alone; random numbers outside go on as if nothing was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed * 1_000_003 + sum(ord(c) * 31**i for i, c in enumerate(name)) % 1_000_003)
+        yield
+
+
 def build_head(task: Task, backbone, rows: list[dict] = (), seed: int = 0) -> nn.Module:
     """The head for a task. Its first weights depend on the seed and the task's name alone, not on other tasks.
 
     rows: the task's training rows, from which a regression head learns its scale.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed * 1_000_003 + sum(ord(c) * 31**i for i, c in enumerate(task.name)) % 1_000_003)
+    with seeded(seed, task.name):
         if task.kind == "generate":
             return GenerateHead(task, backbone)
         head = _HEADS[task.kind](task, backbone.width)
