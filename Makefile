@@ -45,5 +45,5 @@ offline: setup   ## the same in a network namespace without interfaces (Linux)
 	unshare -rn $(BIN)/python tools/offline.py $(BIN)/mtl-teach run $(CHAPTERS)
 
 pins: setup      ## write constraints.txt anew from what is installed
-	@(sed -n '/^#/p' constraints.txt; $(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//') > constraints.new
+	@(sed -n '/^#/p' constraints.txt; $(BIN)/pip freeze --all --exclude pip --exclude-editable | sed 's/+cpu$$//') > constraints.new
 	@mv constraints.new constraints.txt

@@ -20,6 +20,7 @@ PACKAGE = "mtl-teach"
 TINY = Path(__file__).parent / "assets" / "tiny"
 TINY_FILES = ("config.json", "tokenizer.json", "model.safetensors")
 MIN_MEMORY_GIB, MIN_DISK_GIB = 2.0, 1.0          # a chapter takes at most 2 GiB; checkpoints are small
+SHOWN = ("torch", "transformers", "datasets")    # packages whose version is printed even when all is well
 MARKS = {"ok": "✓", "note": "·", "missing": "✗"}
 
 
@@ -105,7 +106,7 @@ def package_lines() -> list[Line]:
     except metadata.PackageNotFoundError:
         return [Line("packages", "missing", f"{PACKAGE} is not installed", "in the folder of the course: make setup")]
     good = [line for line in lines if line.state == "ok"]
-    brief = ", ".join(f"{line.what} {line.found}" for line in good if line.what in ("torch", "transformers", "datasets"))
+    brief = ", ".join(f"{line.what} {line.found}" for line in good if line.what in SHOWN)
     return [Line("packages", "ok", f"{len(good)} of {len(lines)} as wanted ({brief})"),
             *[line for line in lines if line.state != "ok"]]
 
@@ -130,7 +131,7 @@ def memory_line(free_gib: float | None = None) -> Line:
     found = f"{free_gib:.1f} GiB free"
     if free_gib >= MIN_MEMORY_GIB:
         return Line("memory", "ok", found)
-    return Line("memory", "note", found, f"a chapter may take {MIN_MEMORY_GIB:.0f} GiB: close other programs and kernels")
+    return Line("memory", "note", found, f"a chapter may take {MIN_MEMORY_GIB:.0f} GiB: close programs and kernels")
 
 
 def disk_line(free_gib: float | None = None) -> Line:

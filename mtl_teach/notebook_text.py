@@ -47,6 +47,7 @@ def from_text(text: str, old=None):
     from nbformat import from_dict
     nb = jupytext.reads(text, "py:percent")
     before = {cell.id: cell for cell in old.cells} if old else {}
+    nb.cells = [cell for cell in nb.cells if cell.source or "title" in cell.metadata]      # lines before the first mark
     for cell in nb.cells:
         title = cell.metadata.pop("title", "")
         if not title:

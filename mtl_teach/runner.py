@@ -19,6 +19,10 @@ CLAIM_HELD, CLAIM_FAILED = "✓", "✗"            # how the output of `claim` b
 PEAK_CELL = "from mtl_teach.runner import peak_memory; print(peak_memory())"
 
 
+class NotebookFailed(RuntimeError):
+    """A cell raised an error or took too long, or the kernel died; the message begins with the id of the cell."""
+
+
 @dataclass
 class Run:
     """What one execution of a notebook took and gave. memory: peak MiB of the kernel's process."""
@@ -82,7 +86,7 @@ def execute(nb, folder, timeout: int = 600, progress=None) -> tuple[float, float
     """Run the cells in a new kernel that starts in `folder`; outputs go into `nb`. Gives (seconds, peak MiB).
 
     progress    called with (cells done, cells in all)
-    Raises nbclient's CellExecutionError at a cell that fails, CellTimeoutError at one that takes too long.
+    Raises NotebookFailed at the first cell that does not come to its end.
     """
     from nbclient import NotebookClient
     from nbformat.v4 import new_code_cell
@@ -92,7 +96,7 @@ def execute(nb, folder, timeout: int = 600, progress=None) -> tuple[float, float
     start, count = time.perf_counter(), len(nb.cells)
     with client.setup_kernel():
         for number in range(count):
-            client.execute_cell(nb.cells[number], number)
+            execute_cell(client, nb.cells[number], number)
             if progress:
                 progress(number + 1, count)
         seconds = time.perf_counter() - start
@@ -101,6 +105,18 @@ def execute(nb, folder, timeout: int = 600, progress=None) -> tuple[float, float
         nb.cells.pop()
         client.set_widgets_metadata()
     return seconds, float(peak)
+
+
+def execute_cell(client, cell, number: int):
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+    try:
+        client.execute_cell(cell, number)
+    except CellExecutionError as error:
+        raise NotebookFailed(f"{cell.id}: {error.ename}: {error.evalue}") from error
+    except CellTimeoutError as error:
+        raise NotebookFailed(f"{cell.id}: timed out after {client.timeout} s") from error
+    except DeadKernelError as error:
+        raise NotebookFailed(f"{cell.id}: the kernel died (out of memory?)") from error
 
 
 def calls_claim(source: str) -> bool:
@@ -125,17 +141,10 @@ def count_claims(nb) -> tuple[int, int]:
     return held, held + sum(line.startswith(CLAIM_FAILED) for line in lines)
 
 
-def failure(nb, error) -> str:
-    """Where a run stopped and why, in one line."""
-    cell = next((cell for cell in nb.cells if any(o.output_type == "error" for o in cell.get("outputs", []))), None)
-    reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
-    return f"{cell.id if cell else 'kernel'}: {reason}"
-
-
 def run_notebook(path: Path, timeout: int = 600, inplace: bool = False, progress=None) -> Run:
     """Execute one notebook and measure it; with `inplace`, store it if nothing is wrong."""
     import nbformat
-    from nbclient.exceptions import CellControlSignal, DeadKernelError
+
     from .notebook_text import clean, write
     nb, run, start = nbformat.read(path, as_version=4), Run(path.stem), time.perf_counter()
     for cell in nb.cells:
@@ -143,9 +152,9 @@ def run_notebook(path: Path, timeout: int = 600, inplace: bool = False, progress
             cell.outputs, cell.execution_count = [], None
     try:
         run.seconds, run.memory = execute(nb, path.parent, timeout, progress)
-    except (CellControlSignal, DeadKernelError, RuntimeError) as error:      # a failed or slow cell, a dead kernel
+    except NotebookFailed as error:
         run.seconds = time.perf_counter() - start
-        run.problems.append(failure(nb, error))
+        run.problems.append(str(error))
     clean(nb)
     run.held, run.claims = count_claims(nb)
     shown = figures(nb)
