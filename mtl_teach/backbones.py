@@ -152,8 +152,14 @@ def _not_found(name):
 
 
 def _body(model):
-    """The model without its output layer (which would be computed for nothing, and whose tied weights break saving)."""
-    return getattr(model, "base_model", model)
+    """The model without its output layer, which would be computed for nothing and whose tied weights break saving.
+
+    BERT's pooler goes too: our pooling replaces it, and a layer without gradient only looks trained.
+    """
+    body = getattr(model, "base_model", model)
+    if getattr(body, "pooler", None) is not None:
+        body.pooler = None
+    return body
 
 
 def fresh(config, seed: int = 0) -> nn.Module:
@@ -161,7 +167,7 @@ def fresh(config, seed: int = 0) -> nn.Module:
     from transformers import AutoModel
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return AutoModel.from_config(copy.deepcopy(config))
+        return _body(AutoModel.from_config(copy.deepcopy(config)))
 
 
 def ready(tokenizer):

@@ -2,8 +2,8 @@
 
     total = sum over tasks of weight x mean loss over the task's own rows  +  model.penalty()
 
-Devices, several processes and mixed precision are accelerate's; `accelerate launch script.py` trains the same
-thing on several processes, with the same batches.
+Devices, several processes and mixed precision are accelerate's. `accelerate launch --multi_gpu script.py` on GPUs,
+or `torchrun --nproc-per-node 2 script.py` on a CPU, trains the same thing with the same batches.
 """
 
 from __future__ import annotations
@@ -115,7 +115,9 @@ def _accelerator(precision):
     wanted = {"fp32": "no"}.get(precision, precision)
     if AcceleratorState._shared_state and AcceleratorState().mixed_precision != wanted:
         AcceleratorState._reset_state()                 # one run's precision must not bind the next one's
-    return Accelerator(mixed_precision=wanted, kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)])
+    cpu = torch.accelerator.current_accelerator() is None         # without a hint accelerate starts no processes on a CPU
+    return Accelerator(mixed_precision=wanted, cpu=cpu,
+                       kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)])
 
 
 def _optimizer(model, lr, weight_decay):
