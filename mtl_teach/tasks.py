@@ -7,9 +7,11 @@ Rows stay plain dictionaries that a learner can print. Which fields a row has de
     classify     text [, text_b]          one of task.labels                   (n, C) logits
     multilabel   text [, text_b]          list of names from task.labels       (n, C) logits
     regress      text [, text_b]          a number                             (n,) values
-    tag          tokens                   a list of BIO tags, one per token    (n, T, C) logits
+    tag          tokens [, text]          a list of BIO tags, one per token    (n, T, C) logits
     span         text (question), text_b  [start, end) characters of text_b    (n, T, 2) logits
     generate     text (prompt)            the text to write                    (n, T, V) logits
+
+A tag row may keep the text its tokens were cut from; without it the tokens are joined by spaces.
 """
 
 from __future__ import annotations
