@@ -30,29 +30,37 @@ def refused(source, *words, **options):
 
 # what the file train.jsonl holds, the line that is named, what else the message must say
 BAD_ROWS = {
-    "no JSON": (jsonl(GOOD[0]) + '{"text": "x", "label": }\n', 2, ["not valid JSON", '"label": }', "one complete JSON object"]),
+    "no JSON": (jsonl(GOOD[0]) + '{"text": "x", "label": }\n', 2,
+                ["not valid JSON", '"label": }', "one complete JSON object"]),
     "no object": (jsonl(GOOD[0], ["x", "y"]), 2, ["expected an object", "['x', 'y']"]),
-    "missing label": (jsonl(*GOOD, {"text": "x"}, {"text": "y", "label": None}), 5, ["no 'label'", "2 such rows; the next: 6"]),
+    "missing label": (jsonl(*GOOD, {"text": "x"}, {"text": "y", "label": None}), 5,
+                      ["no 'label'", "2 such rows; the next: 6"]),
     "missing text": (jsonl(*GOOD, {"label": "a"}), 5, ["no 'text'", "Fill it in"]),
     "empty text": (jsonl(*GOOD, {"text": "  ", "label": "a"}), 5, ["'text' is empty"]),
     "text is a number": (jsonl(*GOOD, {"text": 7, "label": "a"}), 5, ["'text' is not text: 7"]),
     "mixed labels": (jsonl(*GOOD, {"text": "x", "label": 1}), 5, ["mixes types", "here a number (1)", "mostly text"]),
     "true among names": (jsonl(*GOOD, {"text": "x", "label": True}), 5, ["here true/false (True)"]),
     "a list among names": (jsonl(*GOOD, {"text": "x", "label": ["a"]}), 5, ["is not a class name: ['a']"]),
-    "a name among lists": (jsonl({"text": "x", "labels": ["a"]}, {"text": "y", "labels": 3}), 2, ["is not a list of names: 3"]),
+    "a name among lists": (jsonl({"text": "x", "labels": ["a"]}, {"text": "y", "labels": 3}), 2,
+                           ["is not a list of names: 3"]),
     "blank lines count": ("\n" + jsonl(GOOD[0]) + "\n" + jsonl({"text": "x"}), 4, ["no 'label'"]),
     "score is a word": (jsonl(PAIR, PAIR | {"score": "high"}), 2, ["'score' is not a number: 'high'", "'classify'"]),
     "score is NaN": (jsonl(PAIR, PAIR | {"score": float("nan")}), 2, ["not a finite number: nan"]),
     "score is endless": (jsonl(PAIR, PAIR | {"score": float("inf")}), 2, ["not a finite number: inf"]),
     "score is true": (jsonl(PAIR, PAIR | {"score": True}), 2, ["not a number: True"]),
     "half a pair": (jsonl(PAIR, {"text": "one", "score": 2}), 2, ["no 'text_b'"]),
-    "too few tags": (jsonl(TAGS, TAGS | {"tags": ["O"]}), 2, ["2 tokens but 1 tags ('a b')", "Give every token one tag"]),
-    "no BIO tag": (jsonl(TAGS, TAGS | {"tags": ["O", "X"]}, TAGS | {"tags": ["O", "b-X"]}), 2, ["'X' is no BIO tag", "2 such rows"]),
-    "empty token": (jsonl(TAGS, {"tokens": ["a", ""], "tags": ["O", "O"]}), 2, ["not a list of words", "without empty entries"]),
-    "wrong span": (jsonl(SPAN, SPAN | {"answer_start": 6}), 2, ["'Ada' does not stand at character 6", "there stands ' Ad'"]),
+    "too few tags": (jsonl(TAGS, TAGS | {"tags": ["O"]}), 2,
+                     ["2 tokens but 1 tags ('a b')", "Give every token one tag"]),
+    "no BIO tag": (jsonl(TAGS, TAGS | {"tags": ["O", "X"]}, TAGS | {"tags": ["O", "b-X"]}), 2,
+                   ["'X' is no BIO tag", "2 such rows"]),
+    "empty token": (jsonl(TAGS, {"tokens": ["a", ""], "tags": ["O", "O"]}), 2,
+                    ["not a list of words", "without empty entries"]),
+    "wrong span": (jsonl(SPAN, SPAN | {"answer_start": 6}), 2,
+                   ["'Ada' does not stand at character 6", "there stands ' Ad'"]),
     "negative span": (jsonl(SPAN, SPAN | {"answer_start": -4}), 2, ["does not stand at character -4"]),
     "empty answer": (jsonl(SPAN, SPAN | {"answer": ""}), 2, ["does not stand at character"]),
-    "no answer_start": (jsonl(SPAN, {k: v for k, v in SPAN.items() if k != "answer_start"}), 2, ["Give 'answer' and 'answer_start'"]),
+    "no answer_start": (jsonl(SPAN, {k: v for k, v in SPAN.items() if k != "answer_start"}), 2,
+                        ["Give 'answer' and 'answer_start'"]),
 }
 
 
@@ -69,7 +77,8 @@ BAD_FILES = {
     "only space": ("train.json", b" \n\n", ["train.json: the file is empty"]),
     "an empty list": ("train.json", b"[]", ["the file is empty"]),
     "only a header": ("train.csv", b"text,label\n", ["the file is empty"]),
-    "latin 1": ("train.csv", "text,label\nna,a\nnaïve,b\n".encode("latin-1"), ["train.csv, line 3: not UTF-8 (byte 0xef)", "iconv"]),
+    "latin 1": ("train.csv", "text,label\nna,a\nnaïve,b\n".encode("latin-1"),
+                ["train.csv, line 3: not UTF-8 (byte 0xef)", "iconv"]),
     "utf 16": ("train.csv", "text,label\nnaïve,b\n".encode("utf-16"), ["line 1: not UTF-8", "iconv -f UTF-16"]),
     "binary": ("train.jsonl", b'{"text": "a\0b"}', ["zero byte"]),
     "a missing cell": ("train.csv", b"text,label\na,b\nc\n", ["line 3: 1 cells, but the header has 2 (text, label)"]),
@@ -79,13 +88,14 @@ BAD_FILES = {
     "a cell count in a tsv": ("train.tsv", b"text\tlabel\na\tb\tc\n", ["line 2: 3 cells"]),
     "a column twice": ("train.csv", b"text,label,label\na,b,c\n", ["'label' more than once"]),
     "an empty cell": ("train.csv", b"text,label\na,b\nc,\nd,e\n", ["line 3: no 'label'"]),
-    "numbers and names": ("train.csv", b"text,label\na,1\nb,2\nc,good\n", ["line 4: 'label' mixes types", "kinds={'label': 'classify'}"]),
+    "numbers and names": ("train.csv", b"text,label\na,1\nb,2\nc,good\n",
+                          ["line 4: 'label' mixes types", "kinds={'label': 'classify'}"]),
     "no header": ("train.csv", b"nice,good\nbad,poor\n", ["no column holds the text (found: nice, good)", "fields="]),
     "only text": ("train.csv", b"text\nnice\nbad\n", ["looks like a label"]),
-    "nothing to predict": ("train.csv", b"text,id\nnice,1\nbad,2\n", ["none of the columns id", "kinds="]),
+    "nothing to predict": ("train.csv", b"text,id\nnice,1\nbad,2\n", ["no column looks like a label", "kinds="]),
     "broken list": ("train.json", b'[{"text": "a",\n "label": }]', ["train.json, line 2: not valid JSON"]),
     "one label": ("train.csv", b"text,label\na,x\nb,x\n", ["at least two labels, got ['x']"]),
-    "one value": ("train.csv", b"text,stance\na,x\nb,x\n", ["none of the columns stance"]),
+    "one value": ("train.csv", b"text,stance\na,x\nb,x\n", ["no column looks like a label (found: text, stance)"]),
 }
 
 
@@ -112,7 +122,8 @@ def test_labels_that_training_lacks_are_named_and_counted(tmp_path):
     (tmp_path / "train.jsonl").write_text(jsonl(*GOOD))
     (tmp_path / "validation.jsonl").write_text(jsonl(*GOOD))
     (tmp_path / "test.jsonl").write_text(jsonl({"text": "x", "label": "aa"}, {"text": "y", "label": "aa"}))
-    refused({"d": tmp_path}, "task 'd': the test rows have labels that training lacks: 'aa' (2 rows)", 'unknown_labels="drop"')
+    refused({"d": tmp_path}, "task 'd': the test rows have labels that training lacks: 'aa' (2 rows)",
+            'unknown_labels="drop"')
 
 
 def test_a_new_entity_type_in_the_test_rows(tmp_path):
@@ -163,6 +174,7 @@ def test_unknown_names(good):
     refused(good, "unknown kind 'clasify'", "'classify'", kinds={"label": "clasify"})
     refused(good, "unknown task in train= 'film'", train={"film": 3}, quiet=True)
     refused(good, "a column 'Txt' that is not there", fields={"films": {"text": "Txt"}})
+    refused(good, "unknown column in fields= 'Scor'", "score", fields={"stars": "Scor"}, quiet=True)
     refused(good, "unknown argument 'seeds'", "Did you mean 'seed'", seeds=3)
     refused(good, "unknown_labels='keep'", unknown_labels="keep")
 

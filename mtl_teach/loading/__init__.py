@@ -52,7 +52,7 @@ def load_tasks(source, names=None, *, train=None, validation=None, test=None, se
     town = _load_town(wishes, dials, alone=len(sources) == 1) if "town" in sources.values() else TaskSet()
     sets = [each for name, place in sources.items() if place != "town" for each in _data_sets(place, name)]
     found = _load_sets(sets, wishes, town, notes)
-    tasks = TaskSet(_in_order(town | found, wishes.names, sets))
+    tasks = TaskSet(_in_order(town | found, wishes.names))
     tasks.notes = notes
     if notes and not quiet:
         print("\n".join(f"note: {note}" for note in notes))
@@ -108,7 +108,8 @@ def _load_sets(sets: list[DataSet], wishes: Wishes, town: TaskSet, notes: list[s
         return {}
     for name in wishes.names or ():
         if name not in town and not any(each.may_hold(name) for each in sets):
-            raise TaskError(f"unknown task or data set {name!r}.{nearest(name, [*town, *(each.name for each in sets)])} "
+            known = [*town, *(each.name for each in sets)]
+            raise TaskError(f"unknown task or data set {name!r}.{nearest(name, known)} "
                             "A data set with several targets has tasks such as 'sick_label', data set and column.")
     found, used = {}, set()
     for each in sets:
@@ -117,26 +118,26 @@ def _load_sets(sets: list[DataSet], wishes: Wishes, town: TaskSet, notes: list[s
         tasks, keys = load_set(each, wishes, notes)
         twice = next((name for name in tasks if name in found or name in town), None)
         if twice:
-            raise TaskError(f"two tasks are called {twice!r}. Give one of the data sets another name: {{'name': source}}.")
+            raise TaskError(f"two tasks are called {twice!r}. Give one data set another name: {{'name': source}}.")
         found |= tasks
         used |= keys
     _check_known(wishes, sets, found, used, town)
     return {name: data for name, data in found.items() if data is not None}
 
 
-def _in_order(found: dict, names, sets: list[DataSet]) -> dict:
+def _in_order(found: dict, names) -> dict:
     """The tasks in the order of `names`; a data set's name stands for all its tasks."""
-    whole = {each.name for each in sets} | {"town"}
-    ranks = {name: names.index(name) for name in found if name in (names or ())}
-    for name in found.keys() - ranks.keys() if names else ():
-        ranks[name] = next((at for at, given in enumerate(names) if given in whole and name.startswith(given)), len(names))
-    return {name: found[name] for name in sorted(found, key=lambda name: ranks.get(name, 0))}
+    asked = [task for name in names or () for task in found if task == name or task.startswith(f"{name}_")]
+    return {task: found[task] for task in [*dict.fromkeys(asked), *(task for task in found if task not in asked)]}
 
 
 def _check_known(wishes: Wishes, sets: list[DataSet], found: dict, used: set, town: TaskSet) -> None:
     """Refuse names, kinds and sizes for tasks that there are not."""
     names = [each.name for each in sets]
-    known = {"task": (wishes.names or (), [*found, *names, *town]), "column or task in kinds=": (wishes.kinds, [*used, *found])}
+    columns = [column for column in wishes.fields.values() if isinstance(column, str)]
+    known = {"task": (wishes.names or (), [*found, *names, *town]),
+             "column or task in kinds=": (wishes.kinds, [*used, *found]),
+             "column in fields=": (columns, wishes.columns)}
     for split in SPLITS:
         size = wishes.sizes[split]
         known[f"task in {split}="] = (size if isinstance(size, dict) else (), [*found, *town])

@@ -23,7 +23,8 @@ CLASSES = ("label", "labels", "class", "category", "target", "sentiment", "inten
            "emotion", "stance", "polarity")
 NUMBERS = ("score", "rating", "stars", "similarity", "similarity_score", "relatedness", "relatedness_score", "grade")
 TEXTS = ("summary", "headline", "highlights", "reply", "response", "completion")
-SIDE = ("id", "ids", "idx", "index", "guid", "uid", "uuid", "timestamp", "date", "time", "year", "lang", "language",
+NUMBERING = ("id", "ids", "idx", "index", "guid", "uid", "uuid")
+SIDE = (*NUMBERING, "timestamp", "date", "time", "year", "lang", "language",
         "locale", "user", "username", "author", "speaker_id", "item", "url", "link", "source", "split", "fold", "file",
         "filename", "path", "title", "answer_start", "level", "difficulty", "annotator", "worker")
 
@@ -62,7 +63,8 @@ def find_inputs(part: Part) -> dict[str, str]:
     columns = set(part.columns)
     inputs = {}
     single = next((name for name in SINGLES if name in columns), None)
-    pair = next((pair for pair in PAIRS if columns.issuperset(pair) and (pair[0] == "text" or "text" not in columns)), None)
+    pairs = [pair for pair in PAIRS if columns.issuperset(pair)]
+    pair = next((pair for pair in pairs if pair[0] == "text" or "text" not in columns), None)
     if pair:
         inputs = {"text": pair[0], "text_b": pair[1]}
     elif single:
@@ -71,12 +73,13 @@ def find_inputs(part: Part) -> dict[str, str]:
     if tokens:
         inputs["tokens"] = tokens
     if not inputs:
-        raise TaskError(f"{part.source}: no column holds the text (found: {', '.join(part.columns)}). Call it 'text', or "
-                        f"say which it is: fields={{\"text\": {part.columns[0]!r}}}.")
+        raise TaskError(f"{part.source}: no column holds the text (found: {', '.join(part.columns)}). Call it "
+                        f"'text', or say which it is: fields={{\"text\": {part.columns[0]!r}}}.")
     return inputs
 
 
-def find_targets(part: Part, name: str, kinds: dict[str, str], orders: dict[str, tuple]) -> tuple[list[Target], list[str]]:
+def find_targets(part: Part, name: str, kinds: dict[str, str],
+                 orders: dict[str, tuple]) -> tuple[list[Target], list[str]]:
     """The targets of a data set's training part, and the columns left aside.
 
     kinds: {column or task name: kind} as the caller gave them; orders: {column: label names} where the source knows.
@@ -92,10 +95,10 @@ def find_targets(part: Part, name: str, kinds: dict[str, str], orders: dict[str,
     if len(targets) == 1 and name in kinds:                         # the task bears the data set's own name
         targets = [Target(targets[0].column, kinds[name], inputs, True, targets[0].order)]
     if not targets:
-        raise TaskError(f"{part.source}: none of the columns {', '.join(free) or '(only the text)'} looks like a label. "
-                        "Call it 'label' or 'score', or name its kind: "
+        raise TaskError(f"{part.source}: no column looks like a label (found: {', '.join(part.columns)}). Call it "
+                        "'label' or 'score', or name its kind: "
                         f"kinds={{{free[0] if free else 'label'!r}: 'classify'}} (kinds: {', '.join(KINDS)}).")
-    used = {target.column for target in targets} | ({"answer_start"} if any(t.kind == "span" for t in targets) else set())
+    used = {target.column for target in targets} | {*NUMBERING, "answer_start"}
     return targets, [column for column in free if column not in used]
 
 
@@ -146,11 +149,12 @@ def _guess_single(column: str, values: list, part: Part, classes: bool) -> str |
     different = len(set(map(str, values)))
     scattered = different > len(values) / 2 and len(values) >= 20
     if scattered and column in ("label", "labels"):
-        raise TaskError(f"{part.source}: {column!r} has {different} different values in {len(values)} rows, so it does not "
-                        f"name classes. Say what it is: kinds={{{column!r}: 'regress'}} for numbers, 'generate' for text to write.")
+        raise TaskError(f"{part.source}: {column!r} has {different} different values in {len(values)} rows, so "
+                        f"it does not name classes. Say what it is: kinds={{{column!r}: 'regress'}} for numbers, "
+                        "'generate' for text to write.")
     few = different <= MOST_CLASSES and different * REPEATS <= len(values)
     known = column in CLASSES and not scattered
-    varied = different > 1 or column in ("label", "labels")           # a label with one value is an error, not a side column
+    varied = different > 1 or column in ("label", "labels")         # a label with one value is an error, later
     return "classify" if varied and (known or classes or few and not numeric) else None
 
 
@@ -158,7 +162,8 @@ def _guess_lists(column: str, values: list, part: Part, inputs: dict[str, str]) 
     names = [name for value in values if isinstance(value, list) for name in value]
     if not names or not all(isinstance(name, str) for name in names):
         return None
-    if "tokens" in inputs and all(len(row.get(column) or ()) == len(row.get(inputs["tokens"]) or ()) for row in part.rows):
+    words = part.values(inputs["tokens"]) if "tokens" in inputs else []
+    if words and all(len(value) == len(word) for value, word in zip(part.values(column), words) if value and word):
         return "tag"
     few = len(set(names)) <= MOST_CLASSES and len(set(names)) * REPEATS <= len(names)
     return "multilabel" if "text" in inputs and (few or column in CLASSES) else None

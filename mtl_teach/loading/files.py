@@ -11,6 +11,7 @@ import difflib
 import io
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from ..tasks import SPLITS, TaskError
@@ -40,7 +41,7 @@ class Part:
     def place(self, number: int) -> int:
         return self.places[number] if self.places else number + 1
 
-    @property
+    @cached_property
     def columns(self) -> list[str]:
         """Every column that any row has, in the order of first sight."""
         return list(dict.fromkeys(name for row in self.rows for name in row))
@@ -61,7 +62,7 @@ class Part:
 
 
 def find_sets(source) -> dict[str, dict[str, Path]]:
-    """The data sets at a path as {name: {split: file}}: a file, a folder of split files, or a folder of such folders."""
+    """The data sets at a path, {name: {split: file}}: a file, a folder of split files, or a folder of such folders."""
     path = Path(source).expanduser()
     if path.is_file():
         return {path.stem: {"train": path}}
@@ -73,7 +74,7 @@ def find_sets(source) -> dict[str, dict[str, Path]]:
               if folder.is_dir() and (files := split_files(folder))}
     if not inside:
         found = ", ".join(sorted(child.name for child in path.iterdir())[:8]) or "nothing"
-        mirror = f" Parquet files that mirror a hub data set load as 'hub:{source}'." if any(path.rglob("*.parquet")) else ""
+        mirror = f" Parquet files of a hub data set load as 'hub:{source}'." if any(path.rglob("*.parquet")) else ""
         raise TaskError(f"{source}: no data file in this folder or in the folders inside it (found: {found}). "
                         f"Expected {FORMATS}.{mirror}")
     return inside
@@ -124,11 +125,12 @@ def read_part(path: Path, notes: list[str]) -> Part:
     else:
         part = _read_lines(text, path)
     if not part.rows:
-        raise TaskError(f"{path}: the file is empty: no row of data in {path.stat().st_size} bytes. Write it again or remove it.")
+        raise TaskError(f"{path}: the file is empty: no row of data in {path.stat().st_size} bytes. "
+                        "Write it again or remove it.")
     wrong = [number for number, row in enumerate(part.rows) if not isinstance(row, dict)]
     if wrong:
-        part.refuse(wrong, f"expected an object such as {{\"text\": ..., \"label\": ...}}, found {str(part.rows[wrong[0]])[:60]!r}",
-                    "Write one object per row, with the same fields in each.")
+        part.refuse(wrong, "expected an object such as {\"text\": ..., \"label\": ...}, "
+                    f"found {str(part.rows[wrong[0]])[:60]!r}", "Write one object per row, with the same fields.")
     return part
 
 
@@ -197,8 +199,9 @@ def _parse_table(text: str, path: Path, delimiter: str, quoting: int) -> Part:
             if header is None:
                 header = _check_header(cells, path)
             elif len(cells) != len(header):
-                raise TaskError(f"{path}, line {place}: {len(cells)} cells, but the header has {len(header)} "
-                                f"({', '.join(header)}). Put a text that holds {delimiter!r} or a line break in double quotes.")
+                raise TaskError(f"{path}, line {place}: {len(cells)} cells, but the header has "
+                                f"{len(header)} ({', '.join(header)}). Put texts that hold "
+                                f"{delimiter!r} or line breaks in double quotes.")
             else:
                 rows.append(dict(zip(header, cells)))
                 places.append(place)

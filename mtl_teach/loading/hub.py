@@ -7,7 +7,7 @@ from pathlib import Path
 from ..tasks import TaskError, nearest
 from .files import STEMS, Part
 
-PLAIN_CONFIGS = ("default", "plain_text")           # configurations that say nothing, so the task's name leaves them out
+PLAIN_CONFIGS = ("default", "plain_text")           # configurations that say nothing: the task's name leaves them out
 
 
 def read_hub(source: str, path: str, config: str | None, notes: list[str]):
@@ -58,13 +58,13 @@ def _load(source: str, path: str, config: str | None):
     try:
         return datasets.load_dataset(path, config)
     except datasets.exceptions.DatasetNotFoundError as error:
-        raise TaskError(f"{source}: the hub has no data set {path!r} that you may read ({_first_line(error)}). Check the "
-                        "spelling; a gated one needs `hf auth login`.") from error
+        raise TaskError(f"{source}: the hub has no data set {path!r} that you may read ({_first_line(error)}). Check "
+                        "the spelling; a gated one needs `hf auth login`.") from error
     except (ConnectionError, TimeoutError) as error:
         raise TaskError(
-            f"{source}: not in the cache, and the hub cannot be reached ({_first_line(error)}). Three ways out: connect to a "
-            "network (and unset HF_HUB_OFFLINE, HF_DATASETS_OFFLINE); put the data into a folder as train.jsonl and load "
-            "the folder; or use the embedded town, mt.load_tasks('town').") from error
+            f"{source}: not in the cache, and the hub cannot be reached ({_first_line(error)}). Three ways out: "
+            "connect to a network (and unset HF_HUB_OFFLINE, HF_DATASETS_OFFLINE); put the data into a folder as "
+            "train.jsonl and load the folder; or use the embedded town, mt.load_tasks('town').") from error
     except (ValueError, FileNotFoundError, RuntimeError) as error:
         raise TaskError(f"{source}: cannot be loaded ({_first_line(error)}). A configuration is named after a slash: "
                         f"'hub:{path}/config'.") from error

@@ -26,10 +26,11 @@ def build_rows(target: Target, part: Part, notes: list[str]) -> list[dict | None
             for label, *cells in zip(labels, *columns.values())]
 
 
-def is_labelled(target: Target, part: Part) -> bool:
-    """Whether the part has labels for the target. Public test sets often have none, or -1 everywhere."""
+def is_labelled(target: Target, part: Part, train: Part) -> bool:
+    """Whether the part has labels for the target. Public test sets often have none, or -1 (no label of training)."""
     values = set(map(str, part.values(target.column)))
-    return not values <= {"None", "-1", "-1.0"}
+    hidden = values <= {"None", "-1", "-1.0"}
+    return not hidden or "-1" in values and "-1" in map(str, train.values(target.column))
 
 
 def label_names(kind: str, label) -> list[str]:
@@ -68,7 +69,7 @@ def _read_inputs(target: Target, part: Part) -> dict[str, list | None]:
     """The input columns by standard name, checked: text and text_b, or for tag rows tokens and, where it fits, text."""
     needs = {"tag": "tokens", "span": "text_b"}.get(target.kind, "text")
     if needs not in target.inputs:
-        raise TaskError(f"{part.source}: {target.column!r} as {target.kind} needs a column {needs!r}, but the input found is "
+        raise TaskError(f"{part.source}: {target.column!r} as {target.kind} needs a column {needs!r}, but the input is "
                         f"{', '.join(target.inputs.values())}. Add it, or name it: fields={{{needs!r}: ...}}.")
     if target.kind == "tag":
         tokens = _read_lists(part, target.inputs["tokens"])
@@ -82,8 +83,8 @@ def _present(part: Part, column: str) -> list:
     values = part.values(column)
     gaps = [number for number, value in enumerate(values) if value is None]
     if gaps:
-        part.refuse(gaps, f"no {column!r} in this row", "Fill it in or remove the row. If only some rows carry this label, "
-                    "put them into a data set (folder) of their own.")
+        part.refuse(gaps, f"no {column!r} in this row", "Fill it in or remove the row. If only some rows carry this "
+                    "label, put them into a data set (folder) of their own.")
     return values
 
 
@@ -161,8 +162,9 @@ def _read_classes(target, part, inputs, notes):
     if len(set(types)) > 1 and not target.told:
         common = max(set(types), key=types.count)
         odd = [number for number, name in enumerate(types) if name != common]
-        part.refuse(odd, f"{target.column!r} mixes types: here {types[odd[0]]} ({_shown(values[odd[0]])}), elsewhere mostly "
-                    f"{common}", f"Mend the column, or, if all are class names, say kinds={{{target.column!r}: 'classify'}}.")
+        part.refuse(odd, f"{target.column!r} mixes types: here {types[odd[0]]} ({_shown(values[odd[0]])}), elsewhere "
+                    f"mostly {common}", "Mend the column, or, if all are class names, say "
+                    f"kinds={{{target.column!r}: 'classify'}}.")
     return [_class_name(value) for value in values]
 
 
@@ -189,13 +191,15 @@ def _read_tags(target, part, inputs, notes):
     uneven = [number for number, (words, marks) in enumerate(zip(tokens, tags)) if len(words) != len(marks)]
     if uneven:
         words, marks = tokens[uneven[0]], tags[uneven[0]]
-        part.refuse(uneven, f"{len(words)} tokens but {len(marks)} tags ({_shown(' '.join(words))})", "Give every token one tag.")
+        part.refuse(uneven, f"{len(words)} tokens but {len(marks)} tags ({_shown(' '.join(words))})",
+                    "Give every token one tag.")
     if not is_bio(tags):
         return tags
     wrong = [number for number, marks in enumerate(tags) if not all(map(BIO.fullmatch, marks))]
     if wrong:
         tag = next(tag for tag in tags[wrong[0]] if not BIO.fullmatch(tag))
-        part.refuse(wrong, f"{tag!r} is no BIO tag", "Use O, B-type for the first token of an entity and I-type inside it.")
+        part.refuse(wrong, f"{tag!r} is no BIO tag",
+                    "Use O, B-type for the first token of an entity and I-type inside it.")
     fixed = [_open_entities(marks) for marks in tags]
     changed = sum(a != b for old, new in zip(tags, fixed) for a, b in zip(old, new))
     if changed:
@@ -205,7 +209,8 @@ def _read_tags(target, part, inputs, notes):
 
 def _open_entities(tags: list[str]) -> list[str]:
     """I-x that follows neither B-x nor I-x becomes B-x (some files write the older IOB1 scheme)."""
-    return [f"B-{tag[2:]}" if tag[0] == "I" and before[2:] != tag[2:] else tag for before, tag in zip(["O", *tags], tags)]
+    return [f"B-{tag[2:]}" if tag[0] == "I" and before[2:] != tag[2:] else tag
+            for before, tag in zip(["O", *tags], tags)]
 
 
 def _read_spans(target, part, inputs, notes):
@@ -218,8 +223,8 @@ def _read_spans(target, part, inputs, notes):
     if off:
         (start, end), (answer, _) = spans[off[0]], answers[off[0]]
         there = inputs["text_b"][off[0]][max(start, 0):end]
-        part.refuse(off, f"the answer {answer!r} does not stand at character {start} of the second text; there stands {there!r}",
-                    "Mend 'answer_start' (characters, counted from 0) or the answer.")
+        part.refuse(off, f"the answer {answer!r} does not stand at character {start} of the second text; there stands "
+                    f"{there!r}", "Mend 'answer_start' (characters, counted from 0) or the answer.")
     if missing := spans.count(None):
         notes.append(f"{part.source}: {missing} questions without an answer are left out.")
     return spans

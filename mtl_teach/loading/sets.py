@@ -25,6 +25,7 @@ class Wishes:
     kinds: dict[str, str] = field(default_factory=dict)
     fields: dict = field(default_factory=dict)
     unknown_labels: str = "error"
+    columns: set[str] = field(default_factory=set)                  # filled while reading: every column seen so far
 
     def wants(self, name: str, data_set: str) -> bool:
         return self.names is None or name in self.names or data_set in self.names
@@ -50,8 +51,8 @@ def data_sets(source: str, name: str | None = None) -> list[DataSet]:
         found = [DataSet(_plain(label), lambda notes, files=files: _read_files(files, notes))
                  for label, files in find_sets(source).items()]
     if name and len(found) > 1:
-        raise TaskError(f"{{{name!r}: {source!r}}}: {len(found)} data sets ({', '.join(s.name for s in found)}) cannot share "
-                        "a name. Name one of them.")
+        raise TaskError(f"{{{name!r}: {source!r}}}: {len(found)} data sets ({', '.join(s.name for s in found)}) cannot "
+                        "share a name. Name one of them.")
     return [DataSet(_plain(name or each.name), each.read) for each in found]
 
 
@@ -66,51 +67,59 @@ def _read_files(files: dict[str, Path], notes: list[str]):
 def load_set(data_set: DataSet, wishes: Wishes, notes: list[str]) -> tuple[dict[str, TaskData | None], set[str]]:
     """Every task of the data set by name, those not wished for as None; and the keys of `kinds` that were used."""
     parts, orders = data_set.read(notes)
+    wishes.columns.update(parts["train"].columns)
     fields = _fields_for(data_set.name, wishes.fields, parts["train"])
     parts = {split: rename(part, fields) for split, part in parts.items()}
     targets, aside = find_targets(parts["train"], data_set.name, wishes.kinds, orders)
     if aside:
-        notes.append(f"{data_set.name}: columns left aside: {', '.join(aside)}. To make one a task, name its kind in kinds=.")
+        notes.append(f"{data_set.name}: columns left aside: {', '.join(aside)}. To make one a task, name its kind in "
+                     "kinds=.")
     order = _deal(data_set.name, parts, targets, wishes, notes)
     tasks = {}
     for target in targets:
         name = data_set.name if len(targets) == 1 else f"{data_set.name}_{target.column}"
         wanted = wishes.wants(name, data_set.name)
         tasks[name] = _load_task(name, target, parts, order, wishes, notes) if wanted else None
-    used = {key for key in wishes.kinds for target in targets
-            if key in (target.column, data_set.name, f"{data_set.name}_{target.column}") or key.lower() == target.column}
-    return tasks, used
+    columns = {target.column for target in targets}
+    names = columns | {data_set.name} | {f"{data_set.name}_{column}" for column in columns}
+    return tasks, {key for key in wishes.kinds if key in names or key.lower() in columns}
 
 
 def _fields_for(name: str, fields: dict, part: Part) -> dict[str, str]:
-    """{standard name: column} for this data set. A column that is not there is an error if it was asked for by data set."""
+    """{standard name: column} for this data set; what was said for it alone must be there."""
     own = fields.get(name)
     if isinstance(own, dict):
-        missing = [column for column in own.values() if column not in part.columns]
-        if missing:
-            raise TaskError(f"{part.source}: fields name a column {missing[0]!r} that is not there.{nearest(missing[0], part.columns)}")
+        for column in own.values():
+            if column not in part.columns:
+                raise TaskError(f"{part.source}: fields name a column {column!r} that is not there."
+                                f"{nearest(column, part.columns)}")
         return own
     return {standard: column for standard, column in fields.items() if isinstance(column, str)}
 
 
-def _deal(name: str, parts: dict[str, Part], targets: list[Target], wishes: Wishes, notes: list[str]) -> dict[tuple, tuple]:
+def _deal(name: str, parts: dict[str, Part], targets: list[Target], wishes: Wishes,
+          notes: list[str]) -> dict[tuple[str, str], tuple[str, list[int]]]:
     """{(split, column): (part to read from, its row numbers in shuffled order)}.
 
     A split that is missing, or that lacks labels for one of the targets, is set aside from training, for all targets
     alike: so no text that one target trains on is a test text of another.
     """
-    lacking = {split: {t.column for t in targets if split not in parts or not is_labelled(t, parts[split])}
+    train = parts["train"]
+    lacking = {split: {t.column for t in targets if split not in parts or not is_labelled(t, parts[split], train)}
                for split in SPLITS[1:]}
     gaps = [split for split in lacking if lacking[split] and wishes.sizes[split] != 0]
-    taken = set_aside(parts["train"], targets, gaps, f"{wishes.seed}/{name}/aside") if gaps else {}
+    taken = set_aside(train, targets, gaps, f"{wishes.seed}/{name}/aside") if gaps else {}
     for split, numbers in taken.items():
         notes.append(_say_set_aside(name, split, parts, lacking[split], len(numbers), wishes.seed))
     held = {number for numbers in taken.values() for number in numbers}
+    kept = [number for number in range(len(train.rows)) if number not in held]
     deals = {}
     for split, column in ((split, target.column) for split in SPLITS for target in targets):
         origin = "train" if column in lacking.get(split, ()) else split
-        everything = range(len(parts[origin].rows))
-        numbers = everything if origin == split != "train" else taken.get(split, [n for n in everything if n not in held])
+        if origin == "train":
+            numbers = kept if split == "train" else taken.get(split, [])
+        else:
+            numbers = range(len(parts[origin].rows))
         deals[split, column] = origin, shuffled(numbers, f"{wishes.seed}/{name}/{split}")
     return deals
 
@@ -122,7 +131,8 @@ def _say_set_aside(name: str, split: str, parts: dict[str, Part], columns: set[s
     return f"{name}: {why}, and too few training rows to set any aside; {split} stays empty."
 
 
-def _load_task(name: str, target: Target, parts: dict[str, Part], deals: dict, wishes: Wishes, notes: list[str]) -> TaskData:
+def _load_task(name: str, target: Target, parts: dict[str, Part], deals: dict, wishes: Wishes,
+               notes: list[str]) -> TaskData:
     """Checked rows, labels and sizes of one task."""
     built, rows = {}, {}
     for split in SPLITS:

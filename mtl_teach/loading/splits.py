@@ -42,7 +42,7 @@ def set_aside(part: Part, targets: list[Target], splits: list[str], key: str) ->
         if names <= seen:
             free.append(text)
         seen |= names
-    free = free if seen else free[1:]                                # without labels, training keeps a text all the same
+    free = free if seen else free[1:]                               # without labels, training keeps a text all the same
     size = min(max(1, len(order) // SHARE), len(free) // len(splits))
     return {split: [number for text in free[at * size:(at + 1) * size] for number in groups[text]]
             for at, split in enumerate(splits)}
@@ -65,7 +65,8 @@ def shuffled(numbers: list[int], key: str) -> list[int]:
     return numbers
 
 
-def check_labels(task: str, kind: str, rows: dict[str, list[dict]], unknown: str, notes: list[str]) -> dict[str, list[dict]]:
+def check_labels(task: str, kind: str, rows: dict[str, list[dict]], unknown: str,
+                 notes: list[str]) -> dict[str, list[dict]]:
     """Find validation and test labels that training lacks: refuse them, or drop their rows with a note."""
     known = {name for row in rows["train"] for name in label_names(kind, row["label"])}
     kept = dict(rows)
@@ -92,7 +93,7 @@ def cut(task: str, split: str, rows: list[dict], size, notes: list[str]) -> list
     if count is None or count <= len(rows):
         return rows[:count]
     if isinstance(size, dict):
-        raise TaskError(f"task {task!r}: {split}={{{task!r}: {count}}} asks for more rows than there are ({len(rows)}). "
-                        f"Ask for {len(rows)} or fewer.")
+        raise TaskError(f"task {task!r}: {split}={{{task!r}: {count}}} asks for more rows than there are "
+                        f"({len(rows)}). Ask for {len(rows)} or fewer.")
     notes.append(f"{task}: {split}={count}, but there are {len(rows)} rows; all are used.")
     return rows
