@@ -110,6 +110,15 @@ def prepare(venv: Path) -> Path:
     return python
 
 
+def forget_halves(venv: Path):
+    """Take out what a killed pip left: it writes RECORD last, yet would take a package without one for installed."""
+    for site in (*venv.glob("lib/python3*/site-packages"), *venv.glob("Lib/site-packages")):
+        halves = [info for info in site.glob("*.dist-info") if not (info / "RECORD").exists()]
+        for leftover in [*halves, *site.glob("~*")]:
+            print(f"setup: {leftover.name} is left from an interrupted installation; doing it again")
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
 def up_to_date(stamp: Path, wanted: str) -> bool:
     """Whether the environment is whole and of these inputs; naming another TORCH_INDEX asks for another torch."""
     if not stamp.exists():
@@ -129,6 +138,7 @@ def main(folder: str = ".venv"):
     print(f"setup: installing into {venv.name}; the first time this takes some minutes", flush=True)
     pip = [str(prepare(venv)), "-m", "pip", "--disable-pip-version-check"]
     stamp.unlink(missing_ok=True)
+    forget_halves(venv)
     index, required = torch_index()
     if index:
         install_torch(pip, index, required)
