@@ -15,9 +15,8 @@ export TOKENIZERS_PARALLELISM ?= false
 
 # JupyterLab refuses root unless told otherwise; in a container root is the usual user.
 ROOT_ARG := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
-# No news feed, no look for updates: the course opens no connection of its own.
-QUIET_LAB := --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
-             --LabApp.extension_manager=readonly
+# A read-only extension manager asks no package index. (News and updates: see tools/setup_env.py.)
+LAB_FLAGS := $(ROOT_ARG) --LabApp.extension_manager=readonly --ServerApp.root_dir=.
 
 .PHONY: help setup lab test quick run offline pins
 .DEFAULT_GOAL := help
@@ -29,7 +28,8 @@ setup:           ## make the environment (quick when nothing changed)
 	@TORCH_INDEX="$(TORCH_INDEX)" $(PYTHON) tools/setup_env.py $(VENV)
 
 lab: setup       ## open the course in JupyterLab
-	$(BIN)/jupyter lab $(ROOT_ARG) $(QUIET_LAB) --ServerApp.root_dir=. $(LAB_ARGS) notebooks/00_start_here.ipynb
+	@$(BIN)/jupyter trust notebooks/*.ipynb >/dev/null
+	$(BIN)/jupyter lab $(LAB_FLAGS) $(LAB_ARGS) notebooks/00_start_here.ipynb
 
 test: setup      ## everything: unit tests and every notebook (about 15 minutes on 2 cores)
 	$(BIN)/python -m pytest --nbval-lax $(TEST_ARGS) tests notebooks

@@ -134,6 +134,16 @@ def test_half_installed_package_is_forgotten(setup_env, tmp_path):
     assert [folder.name for folder in site.iterdir()] == ["whole-1.dist-info"]
 
 
+def test_torch_that_is_there_is_kept(setup_env, commands, monkeypatch):
+    site = setup_env.ROOT / ".venv" / "lib" / "python3.11" / "site-packages"
+    monkeypatch.setattr(setup_env, "torch_index", lambda: pytest.fail("looked for another torch"))
+    info = site / f"{setup_env.torch_pin().replace('==', '-')}+cpu.dist-info"
+    info.mkdir(parents=True)
+    (info / "RECORD").write_text("")
+    setup_env.main()
+    assert len(installs(commands)) == 1
+
+
 def test_another_torch_is_another_setup(setup_env, commands, monkeypatch):
     setup_env.main()
     commands.clear()

@@ -10,6 +10,7 @@ TORCH_INDEX decides where torch comes from:
 """
 
 import hashlib
+import json
 import os
 import platform
 import re
@@ -24,6 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 OLDEST, NEWEST = (3, 11), (3, 13)
 STAMP = "mtl-teach-setup"
+LAB_SETTINGS = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
 INPUTS = ("pyproject.toml", "constraints.txt", "tools/setup_env.py")
 
 
@@ -91,9 +93,18 @@ def torch_index() -> tuple[str, bool]:
     return "", False
 
 
+def torch_pin() -> str:
+    return re.search(r"^torch==\S+", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE)[0]
+
+
+def has_torch(venv: Path) -> bool:
+    """Whether the pinned torch is there, whichever build."""
+    return any(list(site.glob(f"{torch_pin().replace('==', '-')}*.dist-info")) for site in site_packages(venv))
+
+
 def install_torch(pip: list[str], index: str, required: bool):
     """torch alone, from its own index: nothing else is ever taken from there."""
-    pin = re.search(r"^torch==\S+", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE)[0]
+    pin = torch_pin()
     print(f"setup: {pin} from {index}", flush=True)
     anew = ["--force-reinstall"] if required else []
     failed = subprocess.run([*pip, "install", "--no-deps", *anew, "--index-url", index, pin]).returncode
@@ -110,13 +121,24 @@ def prepare(venv: Path) -> Path:
     return python
 
 
+def site_packages(venv: Path) -> list[Path]:
+    return [*venv.glob("lib/python3*/site-packages"), *venv.glob("Lib/site-packages")]
+
+
 def forget_halves(venv: Path):
     """Take out what a killed pip left: it writes RECORD last, yet would take a package without one for installed."""
-    for site in (*venv.glob("lib/python3*/site-packages"), *venv.glob("Lib/site-packages")):
+    for site in site_packages(venv):
         halves = [info for info in site.glob("*.dist-info") if not (info / "RECORD").exists()]
         for leftover in [*halves, *site.glob("~*")]:
             print(f"setup: {leftover.name} is left from an interrupted installation; doing it again")
             shutil.rmtree(leftover, ignore_errors=True)
+
+
+def quiet_lab(venv: Path):
+    """JupyterLab of this environment neither asks about news nor looks for updates: the course opens no connection."""
+    folder = venv / "share" / "jupyter" / "lab" / "settings"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "overrides.json").write_text(json.dumps(LAB_SETTINGS, indent=2) + "\n", encoding="utf-8")
 
 
 def up_to_date(stamp: Path, wanted: str) -> bool:
@@ -139,12 +161,14 @@ def main(folder: str = ".venv"):
     pip = [str(prepare(venv)), "-m", "pip", "--disable-pip-version-check"]
     stamp.unlink(missing_ok=True)
     forget_halves(venv)
-    index, required = torch_index()
-    if index:
-        install_torch(pip, index, required)
+    if os.environ.get("TORCH_INDEX") or not has_torch(venv):
+        index, required = torch_index()
+        if index:
+            install_torch(pip, index, required)
     done = subprocess.run([*pip, "install", "-c", "constraints.txt", "-e", ".[dev]"], cwd=ROOT)
     if done.returncode:
         stop("pip failed; its message is above. Mend the cause and run the same command again: it goes on from there.")
+    quiet_lab(venv)
     stamp.write_text(f"{wanted}\n{os.environ.get('TORCH_INDEX', '')}\n")
     print("setup: ready")
 
