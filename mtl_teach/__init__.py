@@ -8,6 +8,7 @@ from importlib import import_module
 _MODULES = {
     "tasks": ["Task", "TaskData", "TaskSet", "TaskError"],
     "loading": ["load_tasks"],
+    "profiles": ["profile"],
     "quality": ["check_quality", "make_dirty"],
     "batching": ["Batch", "MixedBatches", "collate", "encode"],
     "backbones": ["Backbone", "load_backbone"],

@@ -38,7 +38,7 @@ class SharingModel(nn.Module):
         backbone = load_backbone(backbone, pretrained=pretrained, seed=seed)
         rows = {name: getattr(tasks[name], "train", ()) if isinstance(tasks, dict) else () for name in self.tasks}
         self.build(backbone, seed)
-        self.heads = nn.ModuleDict({as_key(name): build_head(task, backbone, rows[name], seed)
+        self.heads = nn.ModuleDict({as_key(name): build_head(task, self.backbone_of(name), rows[name], seed)
                                     for name, task in self.tasks.items()})
 
     # ---- what a sharing algorithm writes ----------------------------------------------------------------------
@@ -47,13 +47,23 @@ class SharingModel(nn.Module):
         """Set up the backbone(s) and whatever the algorithm adds."""
         self.backbone = backbone
 
+    def backbone_of(self, name: str) -> Backbone:
+        """The backbone whose hidden states the task's head reads."""
+        return self.backbone
+
     def share(self, batch: Batch):
-        """For each task of the batch yield (task, hidden (n, T, D), pooled (n, D)) of its own n rows."""
+        """For each task of the batch yield (task, hidden (n, T, D), pooled (n, D)) of its own n rows.
+
+        hidden may be None for a task whose head reads one vector per text (see `reads_tokens`).
+        """
         raise NotImplementedError
 
     def penalty(self) -> torch.Tensor | float:
         """What the algorithm adds to the sum of the losses."""
         return 0.0
+
+    def may_train(self, names: list[str]) -> None:
+        """Raise TaskError if these tasks cannot be trained together now. `fit` asks before anything is changed."""
 
     def shared_parameters(self) -> list[nn.Parameter]:
         """What more than one task trains."""
@@ -74,6 +84,10 @@ class SharingModel(nn.Module):
         if name not in batch.labels:
             return TaskOutput(None, logits)
         return TaskOutput(head.loss(logits, batch.labels[name]) / batch.counts[name], logits)
+
+    def reads_tokens(self, name: str) -> bool:
+        """Whether the task's head looks at every token (tag, span, generate) or at one vector per text."""
+        return self.head(name).reads == "tokens"
 
     def head(self, name: str) -> nn.Module:
         return self.heads[as_key(name)]

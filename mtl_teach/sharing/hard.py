@@ -20,4 +20,5 @@ class HardSharing(SharingModel):
         hidden = self.backbone(batch.input_ids, batch.attention_mask)                 # (B, T, D)
         pooled = self.backbone.pool(hidden, batch.attention_mask)                     # (B, D)
         for task, rows in batch.rows.items():
-            yield task, hidden[rows], pooled[rows]                                    # (n, T, D), (n, D)
+            tokens = hidden.index_select(0, rows) if self.reads_tokens(task) else None
+            yield task, tokens, pooled.index_select(0, rows)                          # (n, T, D), (n, D)
