@@ -97,6 +97,7 @@ def _check(model, tasks, steps, precision, loss_weights):
         if tasks[name].task.labels != model.tasks[name].labels or tasks[name].task.kind != model.tasks[name].kind:
             raise TaskError(f"task {name!r} has other labels than the model was built for: {list(tasks[name].task.labels)[:8]} "
                             f"against {list(model.tasks[name].labels)[:8]}. Build the model from these tasks.")
+    model.may_train(list(tasks))
     if steps < 1:
         raise TaskError(f"steps must be at least 1, got {steps}.")
     if precision not in PRECISIONS:

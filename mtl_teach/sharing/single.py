@@ -22,9 +22,12 @@ class SingleTask(SharingModel):
         """The first task's backbone: all of them have the same shape, tokenizer and pooling."""
         return next(iter(self.backbones.values()))
 
+    def backbone_of(self, name):
+        return self.backbones[as_key(name)]
+
     def share(self, batch):
         for task, rows in batch.rows.items():
-            backbone = self.backbones[as_key(task)]
+            backbone = self.backbone_of(task)
             mask = batch.attention_mask[rows]                                         # (n, T)
             hidden = backbone(batch.input_ids[rows], mask)                            # (n, T, D)
             yield task, hidden, backbone.pool(hidden, mask)
@@ -33,4 +36,4 @@ class SingleTask(SharingModel):
         return []
 
     def task_parameters(self, name):
-        return super().task_parameters(name) + list(self.backbones[as_key(name)].parameters())
+        return super().task_parameters(name) + list(self.backbone_of(name).parameters())
