@@ -98,6 +98,11 @@ class SharingModel(nn.Module):
             raise TaskError(f"unknown task {name!r}.{nearest(name, self.tasks)}")
         return list(self.head(name).parameters())
 
+    def cost(self, batch: Batch):
+        """Parameters, memory and arithmetic, shared and per task, as a table (see costs.py)."""
+        from .costs import cost
+        return cost(self, batch)
+
     @property
     def device(self) -> torch.device:
         return next(self.parameters()).device
