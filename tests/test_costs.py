@@ -27,7 +27,7 @@ def build(algorithm, style="gpt2", kinds=KINDS, **knobs):
 @pytest.mark.parametrize("style", ARCHITECTURES)
 def test_rows_add_up_and_say_what_training_changes(algorithm, style):
     model, batch, tasks = build(algorithm, style)
-    table = cost(model, batch)
+    table = model.cost(batch)
     assert list(table.index) == ["shared", *tasks, "all"]
     counts = table[["parameters", "trained"]]
     assert (counts.loc[["shared", *tasks]].sum() == counts.loc["all"]).all()

@@ -141,13 +141,12 @@ class AttentionSharing(SharingModel):
             self.cross = CrossTaskAttention(backbone.width) if cross else None
 
     def share(self, batch):
-        """hidden is None for heads that look at one vector per text: building it would cost time for nothing."""
         hidden = self.states(batch)                                                              # (B, T, L, D)
         asked = self.readers if self.cross else [name for name in self.readers if name in batch.rows]
         vectors = self.look(hidden, batch.attention_mask, asked)[0] if asked else None           # (B, K, D)
         for task, rows in batch.rows.items():
-            vector = vectors[rows, asked.index(task)] if task in asked else None                 # (n, D)
-            yield task, self.tokens(task, hidden, rows, vector), vector
+            vector = vectors[:, asked.index(task)].index_select(0, rows) if task in asked else None      # (n, D)
+            yield task, self.tokens(task, hidden, rows, vector) if self.reads_tokens(task) else None, vector
 
     def states(self, batch):
         """The layers in use, stacked: (B, T, L, D)."""
@@ -166,10 +165,8 @@ class AttentionSharing(SharingModel):
 
     def tokens(self, name, hidden, rows, vector):
         """hidden (B, T, L, D), the task's n rows and vectors (n, D) -> what its head sees at every token (n, T, D)."""
-        if self.head(name).reads == "pooled":
-            return None
         query = self.queries[as_key(name)]
-        mixture = torch.einsum("ntld,l->ntd", hidden[rows], query.layers.softmax(-1))
+        mixture = torch.einsum("ntld,l->ntd", hidden.index_select(0, rows), query.layers.softmax(-1))
         return mixture if vector is None else mixture + query.gain * vector[:, None]
 
     @torch.no_grad()

@@ -70,7 +70,7 @@ class MTAN(SharingModel):
     def share(self, batch):
         layers = self.backbone(batch.input_ids, batch.attention_mask, all_layers=True)           # depth + 1 of (B, T, D)
         for task, rows in batch.rows.items():
-            hidden = self.pass_masks(task, [layer[rows] for layer in layers])[0]
+            hidden = self.pass_masks(task, [layer.index_select(0, rows) for layer in layers])[0]
             yield task, hidden, self.backbone.pool(hidden, batch.attention_mask[rows])
 
     def pass_masks(self, name, layers):
