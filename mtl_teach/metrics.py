@@ -14,7 +14,7 @@ Truth and predictions are lists in the form of the rows' labels. All metrics are
                 token_accuracy  share of words with the right tag
     span        span_f1         mean over rows of 2 x shared characters / (characters predicted + true)
                 exact_match     share of rows with the right start and end
-    generate    token_accuracy  words that agree in place, over the words of the longer text, all rows together
+    generate    token_accuracy  words and marks that agree in place, over those of the longer text, all rows together
 
 What has no defined value counts as 0, because such a prediction tells nothing: a correlation with a constant
 (or over one row), an F1 where nothing is there and nothing was predicted. `score` takes its values from
@@ -31,8 +31,8 @@ import numpy as np
 
 from .tasks import Task, TaskError, nearest
 
-# a word, or one Chinese, Japanese or Korean character
-_PIECE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\s\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
+# a Chinese, Japanese or Korean character; a word; a punctuation mark
+PIECE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+|[^\w\s]")
 
 
 def score(task: Task, truth: list, predictions: list) -> dict[str, float]:
@@ -49,7 +49,7 @@ def score(task: Task, truth: list, predictions: list) -> dict[str, float]:
 def check(task: Task, truth: list, predictions: list) -> None:
     """Refuse lists that are empty, of different lengths, or not in the form of the task's labels."""
     if len(truth) != len(predictions):
-        raise TaskError(f"task {task.name!r}: {len(truth)} rows but {len(predictions)} predictions; give one for each row.")
+        raise TaskError(f"task {task.name!r}: {len(truth)} rows but {len(predictions)} predictions; give one each.")
     if len(truth) == 0:
         raise TaskError(f"task {task.name!r}: no rows to score. Choose a split that has rows.")
     for what, labels in (("label", truth), ("prediction", predictions)):
@@ -60,7 +60,8 @@ def check(task: Task, truth: list, predictions: list) -> None:
     if task.kind == "tag":
         for number, (a, b) in enumerate(zip(truth, predictions)):
             if len(a) != len(b):
-                raise TaskError(f"task {task.name!r}, row {number}: {len(a)} tags but {len(b)} predicted; give one for each token.")
+                raise TaskError(f"task {task.name!r}, row {number}: {len(a)} tags but {len(b)} predicted; "
+                                "give one for each token.")
 
 
 def _not_a_label(task, label):
@@ -127,7 +128,8 @@ def _score_tag(task, truth, predictions):
     if not is_bio(task):
         return {"token_accuracy": words}
     truth, predictions = ([list(tags) for tags in labels] for labels in (truth, predictions))
-    return {"entity_f1": f1_score(truth, predictions, mode="strict", scheme=IOB2, zero_division=0), "token_accuracy": words}
+    return {"entity_f1": f1_score(truth, predictions, mode="strict", scheme=IOB2, zero_division=0),
+            "token_accuracy": words}
 
 
 def _score_span(task, truth, predictions):
@@ -201,6 +203,6 @@ def exact_spans(truth, predictions):
 
 
 def agreeing_words(truth, predictions):
-    """(n, 2): words in the right place, words of the longer text. A Chinese or Japanese character is a word."""
-    pairs = [(_PIECE.findall(a), _PIECE.findall(b)) for a, b in zip(truth, predictions)]
+    """(n, 2): words in the right place, words of the longer text; see PIECE for what a word is."""
+    pairs = [(PIECE.findall(a), PIECE.findall(b)) for a, b in zip(truth, predictions)]
     return np.array([[sum(x == y for x, y in zip(a, b)), max(len(a), len(b))] for a, b in pairs])

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .metrics import (agreeing_words, check, entity_counts, exact_spans, hot, is_bio, numbers, span_overlap,
-                      word_counts)
+from .metrics import agreeing_words, check, entity_counts, exact_spans, hot, is_bio, numbers, span_overlap, word_counts
 from .tasks import METRICS, Task, TaskError, nearest
 
 BLOCK = 4_000_000                       # counts held at once: 32 MB
@@ -49,7 +48,7 @@ def _draw(rows: int, n: int, seed: int):
         yield np.bincount(drawn.ravel(), minlength=size * rows).reshape(size, rows).astype(np.float64)
 
 
-# ---- metrics of counts: each takes (task, truth, predictions) and returns a function counts (R, n) -> values (R,) -----
+# ---- metrics of counts: each takes (task, truth, predictions), returns a function counts (R, n) -> values (R,) -----
 
 def _mean(facts):
     return lambda counts: counts @ facts / counts.sum(1)

@@ -84,7 +84,8 @@ def test_an_entity_is_right_only_as_a_whole():
 
 
 def test_strict_iob2_an_entity_starts_with_b():
-    assert entities(["O", "I-PER", "B-LOC", "I-LOC", "I-PER", "B-PER", "B-PER"]) == {("LOC", 2, 3), ("PER", 5, 5), ("PER", 6, 6)}
+    tags = ["O", "I-PER", "B-LOC", "I-LOC", "I-PER", "B-PER", "B-PER"]
+    assert entities(tags) == {("LOC", 2, 3), ("PER", 5, 5), ("PER", 6, 6)}
 
 
 def test_tags_that_mark_no_entities_have_token_accuracy_alone():
