@@ -211,7 +211,7 @@ def many(tmp_path):
 def test_names_choose_tasks_and_whole_data_sets_in_their_order(many):
     assert list(load_tasks(many, ["sick_score", "films"])) == ["sick_score", "films"]
     assert list(load_tasks(many, "sick")) == ["sick_label", "sick_score"]
-    assert list(load_tasks(many, ["films", "sick"])) == ["films", "sick_label", "sick_score"]
+    assert list(load_tasks(many, ["sick", "films"])) == ["sick_label", "sick_score", "films"]
 
 
 def test_lists_and_dictionaries_of_sources(many, tmp_path):
@@ -291,6 +291,6 @@ def test_unknown_labels_can_be_dropped(tmp_path):
     assert tasks.notes == ["d: 2 test rows are left out, because training lacks their labels: 'c' (2 rows)."]
 
 
-def test_a_hundred_thousand_rows(tmp_path):
-    folder = write(tmp_path / "d", train=rows(100_000, label=ab, score=float))
-    assert len(load_tasks(folder, quiet=True)["d_label"].train) == 80_000
+def test_many_rows(tmp_path):
+    folder = write(tmp_path / "d", train=rows(20_000, label=ab, score=float))
+    assert len(load_tasks(folder, quiet=True)["d_label"].train) == 16_000

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 import re
+from functools import cache
+from itertools import chain
 
 from ..tasks import TaskError
 from .columns import Target, is_number
@@ -38,8 +40,14 @@ def label_names(kind: str, label) -> list[str]:
     if kind == "classify":
         return [label]
     if kind == "tag":
-        return list({tag[2:] if BIO.fullmatch(tag) and tag != "O" else tag for tag in label})
+        return list(set(map(_entity, set(label))))
     return list(label) if kind == "multilabel" else []
+
+
+@cache
+def _entity(tag: str) -> str:
+    """x of B-x and I-x; O and tags that are not BIO stay as they are."""
+    return tag[2:] if tag != "O" and BIO.fullmatch(tag) else tag
 
 
 def label_set(kind: str, rows: list[dict], order: tuple[str, ...]) -> tuple[str, ...]:
@@ -54,7 +62,7 @@ def label_set(kind: str, rows: list[dict], order: tuple[str, ...]) -> tuple[str,
 
 def is_bio(sequences: list[list[str]]) -> bool:
     """Whether tags mark entities (O, B-x, I-x) rather than giving every token a tag of its own, like NOUN."""
-    return any(BIO.fullmatch(tag) for tags in sequences for tag in tags)
+    return any(map(BIO.fullmatch, set(chain.from_iterable(sequences))))
 
 
 def _by_size(name: str):
@@ -100,7 +108,7 @@ def _read_lists(part: Part, column: str) -> list[list[str]]:
     values = [value.split() if isinstance(value, str) else value for value in _present(part, column)]
 
     def fits(value):
-        return isinstance(value, list) and value and all(isinstance(item, str) and item.strip() for item in value)
+        return isinstance(value, list) and set(map(type, value)) == {str} and all(map(str.strip, value))
     _all(part, values, fits, column, "is not a list of words", "Write it as [\"a\", \"b\"], without empty entries.")
     return values
 
@@ -195,13 +203,14 @@ def _read_tags(target, part, inputs, notes):
                     "Give every token one tag.")
     if not is_bio(tags):
         return tags
-    wrong = [number for number, marks in enumerate(tags) if not all(map(BIO.fullmatch, marks))]
-    if wrong:
-        tag = next(tag for tag in tags[wrong[0]] if not BIO.fullmatch(tag))
+    bad = {tag for tag in set(chain.from_iterable(tags)) if not BIO.fullmatch(tag)}
+    if bad:
+        wrong = [number for number, marks in enumerate(tags) if bad.intersection(marks)]
+        tag = next(tag for tag in tags[wrong[0]] if tag in bad)
         part.refuse(wrong, f"{tag!r} is no BIO tag",
                     "Use O, B-type for the first token of an entity and I-type inside it.")
-    fixed = [_open_entities(marks) for marks in tags]
-    changed = sum(a != b for old, new in zip(tags, fixed) for a, b in zip(old, new))
+    fixed = [marks if set(marks) == {"O"} else _open_entities(marks) for marks in tags]
+    changed = sum(a != b for old, new in zip(tags, fixed) if old is not new for a, b in zip(old, new))
     if changed:
         notes.append(f"{part.source}: {changed} tags I-x in {target.column!r} begin an entity; they are read as B-x.")
     return fixed

@@ -30,10 +30,11 @@ def set_aside(part: Part, targets: list[Target], splits: list[str], key: str) ->
     Rows with the same text stay together, so that no text stands on both sides. The first row drawn of every label
     stays in training.
     """
+    inputs = targets[0].inputs
+    names = [name for name in ("text", "text_b") if name in inputs] or ["tokens"]
     groups = {}
-    columns = list(dict.fromkeys(column for target in targets for column in target.inputs.values()))
-    for number, row in enumerate(part.rows):
-        groups.setdefault(tuple(str(row.get(column)) for column in columns), []).append(number)
+    for number, text in enumerate(zip(*(part.values(inputs[name]) for name in names))):
+        groups.setdefault(str(text), []).append(number)
     order = list(groups)
     random.Random(key).shuffle(order)
     seen, free = set(), []
@@ -55,8 +56,8 @@ def _raw_names(row: dict, targets: list[Target]):
         if target.kind in ("multilabel", "tag") and isinstance(value, str):
             value = value.split("|" if target.kind == "multilabel" else None)
         if target.kind in ("classify", "multilabel", "tag"):
-            for name in value if isinstance(value, list) else [value]:
-                yield target.column, str(name)
+            for name in set(map(str, value)) if isinstance(value, list) else [str(value)]:
+                yield target.column, name
 
 
 def shuffled(numbers: list[int], key: str) -> list[int]:
