@@ -1,7 +1,8 @@
 """Tasks about hidden lexicons: which words make a mood, and how many of them two tasks have in common.
 
-Each task has a lexicon of cue words with a polarity, +1 or -1. A message holds cue words, some after "not", which
-turns them round. The label is the sign of their sum: nothing but the words decides, so the ceiling is exact.
+Each task has a lexicon of cue words with a polarity, +1 or -1. A message holds one cue word for each task that
+labels it, sometimes after "not", which turns it round. The label is the sign of the sum: nothing but the words
+decides, so the ceiling is exact.
 
     related    the share of the target's cue words that a partner's lexicon holds too; below 0 with the opposite
                polarity (1 the same lexicon, 0 no word in common, -1 the same words turned round)
@@ -22,9 +23,9 @@ from .grammar import capital
 
 TARGET, PARTNERS = "mood", ("returns", "tips")
 LEXICONS = ("new", "town")
-MOST_CUES = {"new": 60, "town": 16}
-USUAL_CUES = {"new": 40, "town": 16}
-NEGATION = 0.2
+MOST_CUES = {"new": 80, "town": 16}
+USUAL_CUES = {"new": 60, "town": 16}
+NEGATION = 0.3
 
 INVENTED = tuple("""
     bebin blabon blamp blebosa blick blimema blivelo blomp blozz bluck bradon bralu brastin brepet brermo bresk brimin
@@ -44,29 +45,35 @@ INVENTED = tuple("""
     zwarvus zwesp zwirm zwizot zwolfo zwolu zwond zwornon zwosk zwosu zwurlon
 """.split())
 
-# Words that stand beside the cues and mean nothing to any lexicon, for lexicon="town".
+# Words that stand beside the cues and mean nothing to any lexicon.
 PLAIN = ("red blue green brown grey white black round square tall short long wide narrow small large wooden painted "
          "striped folded").split()
 NOUNS = tuple(aspect for topic in ("staff", "price", "place", "delivery") for aspect in w.ASPECTS[topic])
 
-# {c} is a place for a cue word, five in each frame.
-FRAMES = (
-    "{person} was {c} and {c} . the {noun} was {c} , {c} and {c} .",
-    "at the {shop} the {noun} was {c} and {c} . {person} was {c} , {c} and {c} .",
-    "the {noun} was {c} , the {noun} was {c} and {person} was {c} . it was {c} and {c} .",
-    "{person} says the {noun} was {c} and the {noun} was {c} . all was {c} , {c} and {c} .",
-    "it was {c} at the {shop} . {person} was {c} , the {noun} {c} and {c} , the {noun} {c} .",
-    "{person} was {c} , {person} was {c} and {c} . the {shop} was {c} and {c} .",
-)
-SLOTS = 5
+# {c} is a place for a cue word; as many as tasks that label the same message.
+FRAMES = {
+    1: ("{person} was {c} today .",
+        "the {noun} at the {shop} was {c} .",
+        "{person} says the {noun} was {c} .",
+        "it was {c} at the {shop} .",
+        "the {plain} {noun} was {c} .",
+        "how {c} the {noun} was !",
+        "{person} thinks the {shop} is {c} ."),
+    2: ("{person} was {c} and the {noun} was {c} .",
+        "the {noun} at the {shop} was {c} and {c} .",
+        "{person} says the {plain} {noun} was {c} , {person} says {c} .",
+        "it was {c} at the {shop} , and {person} was {c} ."),
+    3: ("{person} was {c} , the {noun} was {c} and it was {c} .",
+        "the {noun} at the {shop} was {c} , {c} and {c} .",
+        "it was {c} and {c} at the {shop} , and {person} was {c} ."),
+}
 
 
 @dataclass(frozen=True)
 class Lexicons:
-    """The cue words {word: +1 or -1} of each task, and words without any meaning."""
+    """The cue words {word: +1 or -1} of each task."""
 
     cues: dict[str, dict[str, int]]
-    plain: tuple[str, ...]
 
     def score(self, task: str, tokens) -> int:
         """The sum over the task's cue words in the tokens; "not" before a word turns it round."""
@@ -78,22 +85,18 @@ class Lexicons:
         return total
 
     def draw(self, dice: Dice, task: str, polarity: int) -> list[str]:
-        """A message for one task: three of its cue words, two words without meaning; the sign of its score is given."""
-        pool = tuple(self.cues[task])
+        """A message for one task, with one of its cue words; the sign of its score is given."""
         while True:
-            tokens = write(dice, dice.take(pool, 3) + dice.take(self.plain, SLOTS - 3))
+            tokens = write(dice, [dice.pick(tuple(self.cues[task]))])
             if self.score(task, tokens) * polarity > 0:
                 return tokens
 
     def draw_shared(self, dice: Dice, tasks) -> list[str]:
-        """A message that has a label for each of several tasks: every lexicon has a score other than 0."""
-        tasks = list(tasks)
-        pools = [tuple(self.cues[task]) for task in tasks]
+        """A message with a label for each of several tasks: a cue word of each, and no score of 0."""
         while True:
-            chosen = dice.take(pools[0], 3)
-            rest = [pool for i in range(SLOTS) for pool in pools[1:]] or [self.plain] * SLOTS
-            for pool in rest[:SLOTS - 3]:
-                chosen.append(dice.pick([word for word in pool if word not in chosen]))
+            chosen = []
+            for task in tasks:
+                chosen.append(dice.pick([word for word in self.cues[task] if word not in chosen]))
             tokens = write(dice, chosen)
             if all(self.score(task, tokens) for task in tasks):
                 return tokens
@@ -110,7 +113,7 @@ def lexicons(seed: int = 0, *, related=1.0, conflict: float = 0.0, cues: int | N
     cues = USUAL_CUES[lexicon] if cues is None else cues
     if not (isinstance(cues, int) and 4 <= cues <= MOST_CUES[lexicon] and cues % 2 == 0):
         raise TaskError(f"cues must be an even number from 4 to {MOST_CUES[lexicon]} with lexicon={lexicon!r}, got {cues!r}.")
-    pools, plain = _pools(Dice(seed, "lexicon", lexicon), cues, lexicon)
+    pools = _pools(Dice(seed, "lexicon", lexicon), cues, lexicon)
     target = pools[0]
     chosen = {TARGET: target}
     for partner, own in zip(PARTNERS, pools[1:], strict=True):
@@ -120,7 +123,7 @@ def lexicons(seed: int = 0, *, related=1.0, conflict: float = 0.0, cues: int | N
         sign = -1 if related[partner] < 0 else 1
         chosen[partner] = {word: target[word] * (-sign if word in reverse else sign) for word in common}
         chosen[partner] |= dict(list(own.items())[share:])
-    return Lexicons(chosen, plain)
+    return Lexicons(chosen)
 
 
 def _check(related, conflict, lexicon):
@@ -140,21 +143,21 @@ def _check(related, conflict, lexicon):
 
 
 def _pools(dice, cues, lexicon):
-    """Three disjoint lexicons of `cues` words, half of them positive, and the plain words."""
+    """Three disjoint lexicons of `cues` words, half of them positive."""
     if lexicon == "new":
         words = dice.shuffled(INVENTED)
-        lists = [words[i * cues:(i + 1) * cues] for i in range(4)]
-        return [dict(zip(part, dice.shuffled([1, -1] * (cues // 2)), strict=True)) for part in lists[:3]], tuple(lists[3])
+        lists = [words[i * cues:(i + 1) * cues] for i in range(3)]
+        return [dict(zip(part, dice.shuffled([1, -1] * (cues // 2)), strict=True)) for part in lists]
     sides = [dice.shuffled([word for word, sign in w.POLARITY.items() if sign == s]) for s in (1, -1)]
     half = cues // 2
     parts = [dice.shuffled([word for side in sides for word in side[i * half:(i + 1) * half]]) for i in range(3)]
-    return [{word: w.POLARITY[word] for word in part} for part in parts], tuple(PLAIN)
+    return [{word: w.POLARITY[word] for word in part} for part in parts]
 
 
 def write(dice: Dice, words) -> list[str]:
     """A message with the words in random order, some of them negated."""
-    words, tokens = iter(dice.shuffled(words)), []
-    for word in dice.pick(FRAMES).split():
+    frame, words, tokens = dice.pick(FRAMES[len(words)]).split(), iter(dice.shuffled(words)), []
+    for word in frame:
         if word == "{c}":
             tokens += ("not", next(words)) if dice.chance(NEGATION) else (next(words),)
         else:
@@ -162,4 +165,4 @@ def write(dice: Dice, words) -> list[str]:
     return [capital(t) if i == 0 or tokens[i - 1] == "." else t for i, t in enumerate(tokens)]
 
 
-_FILL = {"{person}": w.PEOPLE, "{shop}": w.SHOPS, "{noun}": NOUNS}
+_FILL = {"{person}": w.PEOPLE, "{shop}": w.SHOPS, "{noun}": NOUNS, "{plain}": PLAIN}
