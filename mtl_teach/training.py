@@ -126,7 +126,8 @@ def _optimizer(model, lr, weight_decay):
     trained = [p for p in model.parameters() if p.requires_grad]
     groups = [{"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
               {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0}]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=lr)
+    fused = all(p.device.type in ("cpu", "cuda") for p in trained)                  # one kernel for all parameters
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=lr, fused=fused)
 
 
 class _Run:
