@@ -125,12 +125,12 @@ def test_interrupted_update_leaves_no_stamp(setup_env, commands):
     assert installs(commands)
 
 
-def test_half_installed_package_is_forgotten(setup_env, tmp_path):
-    site = tmp_path / "venv" / "lib" / "python3.11" / "site-packages"
+def test_half_installed_package_is_forgotten(setup_env, commands):
+    site = setup_env.ROOT / ".venv" / "lib" / "python3.11" / "site-packages"
     for name in ("whole-1.dist-info", "half-1.dist-info", "~alf"):
         (site / name).mkdir(parents=True)
     (site / "whole-1.dist-info" / "RECORD").write_text("")
-    setup_env.forget_halves(tmp_path / "venv")
+    setup_env.main()
     assert [folder.name for folder in site.iterdir()] == ["whole-1.dist-info"]
 
 
