@@ -75,7 +75,8 @@ def test_regress_follows_the_words():
 def test_tag_gives_each_word_its_commonest_tag():
     task = Task("names", "tag", ("O", "B-PER", "I-PER"))
     train = [{"tokens": ["Mara", "ran"], "label": ["B-PER", "O"]}, {"tokens": ["Mara"], "label": ["O"]},
-             {"tokens": ["Mara", "Bell"], "label": ["B-PER", "I-PER"]}, {"tokens": ["ran", "home"], "label": ["O", "O"]}]
+             {"tokens": ["Mara", "Bell"], "label": ["B-PER", "I-PER"]},
+             {"tokens": ["ran", "home"], "label": ["O", "O"]}]
     model = plain_baseline(task, TaskData(task, train))
     assert model.predict([{"tokens": ["Mara", "Bell", "Ivo"]}]) == [["B-PER", "I-PER", "O"]]
 
