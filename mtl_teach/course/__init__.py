@@ -1,0 +1,1 @@
+"""What only the course needs: quizzes, and later exercises. The package itself does not know it."""
