@@ -223,6 +223,18 @@ def test_lists_and_dictionaries_of_sources(many, tmp_path):
         load_tasks({"one": many})
 
 
+def test_the_town_stands_beside_other_data(many):
+    few = {"train": {"sentiment": 7, "films": 9}, "validation": 5, "test": 5, "quiet": True}
+    tasks = load_tasks(["town", many / "films"], ["films", "sentiment"], noise=0.1, **few)
+    assert list(tasks) == ["films", "sentiment"] and tasks["sentiment"].task.ceiling == 0.9
+    assert [len(data.train) for data in tasks.values()] == [9, 7]
+    names = list(load_tasks([many / "films", "town"], ["town", "films"], train=5, validation=5, test=5))
+    assert names[0] == "sentiment" and names[-1] == "films"
+    assert list(load_tasks("town", "topic", train=3, validation=3, test=3)) == ["topic"]
+    with pytest.raises(mt.TaskError, match="tasks of the town are fixed"):
+        load_tasks("town", kinds={"topic": "regress"})
+
+
 # ---- splits, sizes, seeds -------------------------------------------------------------------------------------
 
 

@@ -72,6 +72,8 @@ def test_leaks_between_splits():
     report = check_quality(one(PLAIN, validation=[("Noise, until midnight!", "b")],
                                test=[("something else", "a"), PLAIN[0], PLAIN[3]]))
     assert report.rows("leak", "t", "test") == [1, 2] and report.rows("leak", "t", "validation") == [0]
+    report = check_quality(one(PLAIN, validation=[("new words", "a")], test=[("old words", "b"), ("New words!", "a")]))
+    assert report.rows("leak", "t", "test") == [1]
 
 
 def test_the_example_says_where_the_leak_is():
@@ -114,6 +116,8 @@ def test_imbalance_and_drift():
     assert [found.check for found in report.findings] == ["drift"] and report.findings[0].share == pytest.approx(0.3)
     assert "60% of training, 30% of test" in report.findings[0].detail
     assert not check_quality(one(many(6), test=many(3, 1000, 10))).findings, "ten rows prove no drift"
+    small = [(text, label if i % 20 else "b") for i, (text, label) in enumerate(many(6, 10_000, 9_000))]
+    assert not check_quality(one(many(6, n=9_000), test=small)).findings, "five points of a hundred are no matter"
 
 
 def test_texts_are_near_without_case_space_and_punctuation():

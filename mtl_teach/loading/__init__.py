@@ -52,7 +52,7 @@ def load_tasks(source, names=None, *, train=None, validation=None, test=None, se
     town = _load_town(wishes, dials, alone=len(sources) == 1) if "town" in sources.values() else TaskSet()
     sets = [each for name, place in sources.items() if place != "town" for each in _data_sets(place, name)]
     found = _load_sets(sets, wishes, town, notes)
-    tasks = TaskSet(_in_order(town | found, wishes.names))
+    tasks = TaskSet(_in_order(town | found, wishes.names, town))
     tasks.notes = notes
     if notes and not quiet:
         print("\n".join(f"note: {note}" for note in notes))
@@ -107,7 +107,7 @@ def _load_sets(sets: list[DataSet], wishes: Wishes, town: TaskSet, notes: list[s
     if not sets:
         return {}
     for name in wishes.names or ():
-        if name not in town and not any(each.may_hold(name) for each in sets):
+        if name not in town and not (town and name == "town") and not any(each.may_hold(name) for each in sets):
             known = [*town, *(each.name for each in sets)]
             raise TaskError(f"unknown task or data set {name!r}.{nearest(name, known)} "
                             "A data set with several targets has tasks such as 'sick_label', data set and column.")
@@ -125,15 +125,16 @@ def _load_sets(sets: list[DataSet], wishes: Wishes, town: TaskSet, notes: list[s
     return {name: data for name, data in found.items() if data is not None}
 
 
-def _in_order(found: dict, names) -> dict:
+def _in_order(found: dict, names, town: TaskSet) -> dict:
     """The tasks in the order of `names`; a data set's name stands for all its tasks."""
-    asked = [task for name in names or () for task in found if task == name or task.startswith(f"{name}_")]
+    asked = [task for name in names or () for task in found
+             if task == name or (task in town if name == "town" else task.startswith(f"{name}_"))]
     return {task: found[task] for task in [*dict.fromkeys(asked), *(task for task in found if task not in asked)]}
 
 
 def _check_known(wishes: Wishes, sets: list[DataSet], found: dict, used: set, town: TaskSet) -> None:
     """Refuse names, kinds and sizes for tasks that there are not."""
-    names = [each.name for each in sets]
+    names = [*(each.name for each in sets), *(["town"] if town else [])]
     columns = [column for column in wishes.fields.values() if isinstance(column, str)]
     known = {"task": (wishes.names or (), [*found, *names, *town]),
              "column or task in kinds=": (wishes.kinds, [*used, *found]),
