@@ -95,6 +95,9 @@ def test_class_numbers_stay_in_the_order_of_the_hub(mirror):
     features = {"text": TEXT, "label": CLASS, "fine": ClassLabel(names=["zebra", "ape", "unused"])}
     tasks = load_tasks(mirror(features, "colours", train=rows, test=rows), quiet=True, validation=0)
     assert tasks["d_label"].task.labels == ("yes", "no", "maybe") and tasks["d_fine"].task.labels == ("zebra", "ape")
+    rows = [{"text": f"t {i}", "Verdict": i % 3} for i in range(9)]
+    source = mirror({"text": TEXT, "Verdict": CLASS}, "named", train=rows)
+    assert load_tasks(source, fields={"label": "Verdict"}, quiet=True)["d"].task.labels == ("yes", "no", "maybe")
 
 
 def test_a_repository_without_a_training_split(mirror):

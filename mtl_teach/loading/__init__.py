@@ -4,6 +4,7 @@
     hub.py       the same from the Hugging Face hub
     columns.py   which columns are input, which are targets, of which kind
     rows.py      checked rows and labels, kind by kind
+    labels.py    the names in labels and their order
     splits.py    rows set aside for missing splits, shuffling, sizes
     sets.py      one data set from beginning to end
 """

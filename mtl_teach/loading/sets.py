@@ -11,7 +11,8 @@ from ..tasks import SPLITS, Task, TaskData, TaskError, nearest
 from .columns import Target, find_targets, rename
 from .files import Part, find_sets, read_part
 from .hub import address, read_hub, set_name
-from .rows import build_rows, is_bio, is_labelled, label_set
+from .labels import is_bio, label_set
+from .rows import build_rows, is_labelled
 from .splits import check_labels, cut, set_aside, shuffled
 
 
@@ -70,6 +71,8 @@ def load_set(data_set: DataSet, wishes: Wishes, notes: list[str]) -> tuple[dict[
     wishes.columns.update(parts["train"].columns)
     fields = _fields_for(data_set.name, wishes.fields, parts["train"])
     parts = {split: rename(part, fields) for split, part in parts.items()}
+    standard = {column: name for name, column in fields.items()}
+    orders = {standard.get(column, column.lower()): names for column, names in orders.items()}
     targets, aside = find_targets(parts["train"], data_set.name, wishes.kinds, orders)
     if aside:
         notes.append(f"{data_set.name}: columns left aside: {', '.join(aside)}. To make one a task, name its kind in "

@@ -8,7 +8,7 @@ from collections import Counter
 from ..tasks import SPLITS, TaskError, nearest
 from .columns import Target
 from .files import Part
-from .rows import label_names
+from .labels import label_names
 
 SHARE = 10                       # one text in so many is set aside for a split that has no file
 
