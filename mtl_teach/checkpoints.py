@@ -33,8 +33,8 @@ class CheckpointStore:
 
     def facts(self) -> dict:
         model = self.run.plain
-        return {"algorithm": type(model).__name__, "tasks": [task.to_dict() for task in model.tasks.values()],
-                "trained": sorted(self.run.weights), "settings": self.settings}
+        return {"algorithm": type(model).__name__, "knobs": model.knobs, "trained": sorted(self.run.weights),
+                "tasks": [task.to_dict() for task in model.tasks.values()], "settings": self.settings}
 
     def resume(self) -> bool:
         """Continue from the newest checkpoint, if there is one; TaskError if it belongs to another run."""
