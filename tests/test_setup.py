@@ -1,5 +1,6 @@
 """The two commands on a fresh machine: pins, environments and licences stay in step, and set-up can be interrupted."""
 
+import ast
 import importlib.util
 import re
 import shutil
@@ -211,6 +212,24 @@ def test_pins_are_versions_only():
 def test_pin_is_in_the_allowed_range(need):
     version = {canonicalize_name(name): version for name, version in pins().items()}[canonicalize_name(need.name)]
     assert need.specifier.contains(version), f"{need} does not allow the pinned {version}"
+
+
+def third_party_imports():
+    """(module, file) for every import of another project in the package, wherever in a file it stands."""
+    for path in sorted((ROOT / "mtl_teach").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else \
+                    [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
+            for name in {name.split(".")[0] for name in names} - set(sys.stdlib_module_names) - {"mtl_teach"}:
+                yield name, path.relative_to(ROOT)
+
+
+def test_every_import_is_declared():
+    declared = {canonicalize_name(need.name) for need in requirements()}
+    owners = metadata.packages_distributions()
+    for name, path in third_party_imports():
+        found = {canonicalize_name(owner) for owner in owners.get(name, [name])}
+        assert found & declared, f"{path} imports {name}: pyproject.toml does not name {found}"
 
 
 def test_everything_needed_is_pinned_and_installed_so():
