@@ -12,6 +12,8 @@ CHAPTERS ?=
 LAB_ARGS ?=
 TEST_ARGS ?=
 export TOKENIZERS_PARALLELISM ?= false
+# The models are tiny: in tests a second thread costs more than it gives, on a busy machine far more.
+test quick: export OMP_NUM_THREADS ?= 1
 
 # JupyterLab refuses root unless told otherwise; in a container root is the usual user.
 ROOT_ARG := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
