@@ -122,10 +122,14 @@ def _accelerator(precision):
 
 
 def _optimizer(model, lr, weight_decay):
-    """AdamW; biases and norms are not decayed."""
+    """AdamW; biases and norms are not decayed, nor is what the model wants to learn at a rate of its own."""
     trained = [p for p in model.parameters() if p.requires_grad]
-    groups = [{"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
-              {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0}]
+    special = [{"params": [p for p in own if p.requires_grad], "lr": lr * factor, "weight_decay": 0.0}
+               for own, factor in model.rates()]
+    apart = {id(p) for group in special for p in group["params"]}
+    usual = [p for p in trained if id(p) not in apart]
+    groups = [{"params": [p for p in usual if p.ndim > 1], "weight_decay": weight_decay},
+              {"params": [p for p in usual if p.ndim <= 1], "weight_decay": 0.0}, *special]
     fused = all(p.device.type in ("cpu", "cuda") for p in trained)                  # one kernel for all parameters
     return torch.optim.AdamW([g for g in groups if g["params"]], lr=lr, fused=fused)
 

@@ -62,6 +62,10 @@ class SharingModel(nn.Module):
         """What the algorithm adds to the sum of the losses."""
         return 0.0
 
+    def rates(self) -> list[tuple[list[nn.Parameter], float]]:
+        """Parameters that learn faster or slower than the rest, and by what factor; they are not decayed."""
+        return []
+
     def may_train(self, names: list[str]) -> None:
         """Raise TaskError if these tasks cannot be trained together now. `fit` asks before anything is changed."""
 
