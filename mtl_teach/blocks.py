@@ -66,6 +66,12 @@ class Blocks:
         """What leaves the last block (B, T, D) -> the backbone's output (B, T, D): the final norm, if there is one."""
         return self.norm(hidden)
 
+    def layers_of_parameters(self) -> list[int]:
+        """The layer of each of the backbone's parameters, in their order: 0 embeddings, i + 1 block i, depth the final norm."""
+        layer = {id(p): len(self) for p in self.norm.parameters()}
+        layer |= {id(p): i + 1 for i, block in enumerate(self.blocks) for p in block.parameters()}
+        return [layer.get(id(p), 0) for p in self.backbone.parameters()]
+
     @torch.no_grad()
     def _try(self):
         """Run both ways on a padded text: an unusual architecture must fail here, not silently later."""
