@@ -123,11 +123,14 @@ def decimals(margin: float, mean: float = 1.0) -> int:
     return max(0, 1 - math.floor(math.log10(margin)))
 
 
-def over_seeds(run: Callable, seeds: int | Iterable[int] = 5, *, level: float = 0.95, progress: bool | None = None):
+def over_seeds(run: Callable, seeds: int | Iterable[int] = 5, *, level: float = 0.95, jobs: int = 1,
+               progress: bool | None = None):
     """Call run(seed) for each seed and return what it measured, with intervals.
 
     run    returns a number, or a dictionary of numbers: then the result is a dictionary of Measured
     seeds  how many (0, 1, 2, ...), or the seeds themselves
+    jobs   processes that share the seeds (-1: one per core). They work on copies: what run(seed) changes outside
+           itself is lost, only what it returns comes back
 
     progress: a progress bar; None shows it on a terminal only.
     """
@@ -136,7 +139,7 @@ def over_seeds(run: Callable, seeds: int | Iterable[int] = 5, *, level: float = 
     if not seeds or len(set(seeds)) != len(seeds):
         raise ValueError(f"expected one or more different seeds, got {seeds}.")
     show = os.isatty(2) if progress is None else progress
-    results = {seed: run(seed) for seed in tqdm(seeds, desc="seeds", disable=not show, leave=False)}
+    results = dict(zip(seeds, tqdm(_runs(run, seeds, jobs), total=len(seeds), desc="seeds", disable=not show, leave=False)))
     first = results[seeds[0]]
     if not isinstance(first, Mapping):
         return Measured({seed: _number(value, seed) for seed, value in results.items()}, level)
@@ -145,6 +148,14 @@ def over_seeds(run: Callable, seeds: int | Iterable[int] = 5, *, level: float = 
             raise ValueError(f"run({seed}) did not measure the same as run({seeds[0]}): {values!r} against {first!r}.")
     return {name: Measured({seed: _number(values[name], seed) for seed, values in results.items()}, level)
             for name in first}
+
+
+def _runs(run, seeds, jobs):
+    """What run(seed) returns, in the order of the seeds."""
+    if jobs == 1 or len(seeds) == 1:
+        return map(run, seeds)
+    from joblib import Parallel, delayed
+    return Parallel(n_jobs=jobs, return_as="generator")(delayed(run)(seed) for seed in seeds)
 
 
 def _number(value, seed):

@@ -1,0 +1,38 @@
+"""Why learn several tasks at once?"""
+
+from ..quiz import ask, right, wrong
+
+QUIZ = [
+    ask("Which of these is multi-task learning?",
+        right("One model trained at the same time to find a message's topic and to tag the names in it",
+              "Two tasks of different kinds, one training run, shared weights."),
+        wrong("Five models for one task, whose votes are counted", "That is an ensemble: many models, one task."),
+        wrong("One classifier that may choose several topics for a message",
+              "That is multi-label classification: one task whose answers are not exclusive."),
+        wrong("A model trained on reviews and later on tweets, for the same question",
+              "One after the other, from one data set to another: transfer, or domain adaptation.")),
+    ask("In the experiment the unrelated helper had 2,000 labels and the same kind of sentences. Why did it not help?",
+        right("The words that decided its labels were not the words that decide `mood`",
+              "Help comes from knowledge that both tasks need. The same style of text carries none of it."),
+        wrong("Because 2,000 labels are too few", "The related helper had just as many, and it helped."),
+        wrong("Because the tasks have different heads", "Both helpers had a head of their own.")),
+    ask("Model A scores 71 on seed 0, model B scores 74 on seed 1. What do you know?",
+        right("Next to nothing", "Scores of small models jump by tens of points between seeds. You need several seeds, in pairs."),
+        wrong("B is better by about 3 points", "The seeds differ, so the lexicon, the messages and the weights differ too."),
+        wrong("B is better if the test set is large enough",
+              "A large test set makes each score sharp. It does not remove what the seed does to training.")),
+    ask("The paired difference is +12 with the interval [3, 21]. Which claim does it carry?",
+        right("The method gains something", "The whole interval lies above 0."),
+        wrong("The method gains at least 10 points", "The interval reaches down to 3: a gain below 10 is well possible."),
+        wrong("Nine in ten runs gain 12 points", "The interval is about the mean of many runs, not about single runs.")),
+    ask("You have the trained model of a helper task, but its data may not leave the company that owns it. What can you do?",
+        right("Transfer: start from its weights and train on your task",
+              "Transfer needs the source model, joint training needs the data of all tasks."),
+        wrong("Multi-task learning with both tasks", "It needs batches of both tasks, and so the data."),
+        wrong("Nothing", "The weights alone can carry over what was learned.")),
+    ask("The embedded model was pretrained on the town's text. Why does that help `sentiment`, though no sentiment was labelled?",
+        right("To guess how a message goes on, it had to tell good news from bad",
+              "The regularity was in the unlabelled text. A task that depends on nothing in that text would not gain."),
+        wrong("Because more parameters were trained", "The model from scratch has exactly as many parameters."),
+        wrong("Because pretraining saw the test labels", "It saw no labels at all, and messages of the test split are kept out of its text.")),
+]

@@ -1,0 +1,36 @@
+"""Data."""
+
+from ..quiz import ask, right, wrong
+
+QUIZ = [
+    ask("A message stands in the test split of `mood` and in the training split of `topic`. Is that a leak?",
+        right("Yes: the shared body has trained on a text of the test",
+              "The label of `topic` may say much about `mood`, and the text itself is no longer new."),
+        wrong("No: the labels belong to different tasks", "The body reads the text either way, and learns from it."),
+        wrong("Only if both tasks have the same labels", "Equal labels make it worse, but the text alone is enough.")),
+    ask("95 % of the rows are `praise`. A model has an accuracy of 95 % and a macro-F1 of 49 %. What does it do?",
+        right("It probably always answers `praise`",
+              "The F1 of a class that is never found is 0; averaged with the other class's 97 % that gives about 49 %."),
+        wrong("It finds most of the rare class", "Then its F1 on the rare class, and the macro-F1, would be higher."),
+        wrong("It makes errors evenly in both classes", "That would cost accuracy, since most rows are praise.")),
+    ask("Tasks of 2,000 and 50 rows, uniform sampling, 200 steps of 32 rows. How often is each row of the small task seen?",
+        right("About 64 times", "Half of 6,400 draws are its own: 3,200 draws over 50 rows."),
+        wrong("About 3 times", "That is proportional sampling: 6,400 draws over 2,050 rows."),
+        wrong("Once", "A task's rows come round again as soon as all have been seen.")),
+    ask("A tokenizer cuts `Zanzibar` into three pieces. Where does the tag B-PERSON stand?",
+        right("At the first piece; the other two carry -100",
+              "One word, one label: the loss then counts words, whatever the tokenizer does to them."),
+        wrong("At all three pieces", "Then long words would count more, and B- would seem to begin three names."),
+        wrong("At the last piece, since a decoder has read the whole word there",
+              "A fair thought, and some do it; but the usual rule, and the one used here, is the first piece.")),
+    ask("You tried 40 learning rates and report the best test score. What have you reported?",
+        right("A validation score, too high by what luck gave to the best of 40",
+              "Choosing by a split makes it validation. The best of many noisy numbers is too good."),
+        wrong("A fair test score, since training never saw the test", "You saw it, 40 times, and chose by it."),
+        wrong("A fair score if the test set is large", "A larger test set makes the excess smaller. It does not make it a test.")),
+    ask("Two annotators give the same text different labels. What is the best first step?",
+        right("Read such rows: it may be an error, or a question without one answer",
+              "Errors can be mended. True disagreement is a ceiling that you should know and report."),
+        wrong("Drop all rows of both annotators", "That throws away far more than the few rows in dispute."),
+        wrong("Keep the label that the model predicts", "Then the model grades itself.")),
+]
