@@ -34,6 +34,7 @@ ANATOMY = {                                  # DESIGN: what a chapter consists o
     "further reading": r"further reading|read further",
 }
 SETUP_ID = "setup"
+REMOTE_IMAGE = re.compile(r"!\[[^\]]*\]\((https?://[^)]+)\)|<img\b[^>]*src=.(https?://[^\"'> ]+)")
 
 
 def sources(nb, kind: str) -> list:
@@ -115,6 +116,13 @@ def path_problems(nb) -> list[str]:
     return found
 
 
+def image_problems(nb) -> list[str]:
+    """Pictures that a browser would fetch: opening a chapter opens no connection."""
+    found = [(cell.id, match) for cell in sources(nb, "markdown") for match in REMOTE_IMAGE.finditer(cell.source)]
+    return [f"{name}: a picture from the web: {match[1] or match[2]}; keep it in notebooks/images "
+            "(the Colab badge is images/open-in-colab.svg)" for name, match in found]
+
+
 def output_problems(nb) -> list[str]:
     """Errors, stderr, warnings, progress bars and figures without alt text among the stored outputs."""
     state = nb.metadata.get("widgets", {}).get(WIDGET_STATE, {}).get("state", {})
@@ -172,7 +180,7 @@ def colab_link(repository: str, name: str) -> str:
 
 def problems(nb) -> list[str]:
     """What holds for every notebook, executed or not."""
-    return id_problems(nb) + size_problems(nb) + path_problems(nb) + output_problems(nb)
+    return id_problems(nb) + size_problems(nb) + path_problems(nb) + image_problems(nb) + output_problems(nb)
 
 
 def chapter_problems(nb, name: str, repository: str) -> list[str]:

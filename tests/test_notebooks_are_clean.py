@@ -18,9 +18,12 @@ REPOSITORY = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8")
 
 def read(path):
     """The notebook as it stands in the file: `nbformat.read` would mend some of what the rules look for."""
-    raw = json.loads(path.read_text(encoding="utf-8"))
-    nbformat.validate(json.loads(json.dumps(raw)))
-    return nbformat.from_dict(raw)
+    text = path.read_text(encoding="utf-8")
+    nbformat.validate(json.loads(text))
+    notebook = nbformat.v4.reads(text)
+    for cell in notebook.cells:
+        cell.setdefault("id", "")
+    return notebook
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
@@ -92,6 +95,8 @@ BAD = {                                      # what is wrong -> (the cells added
     "html image": ([code(outputs=[shown(text_html="<img src='x'>")])], "alt text"),
     "empty alt": ([code(outputs=[shown(text_html="<img src='x' alt=''>")])], "alt text"),
     "drawing": ([code(outputs=[shown(text_html="<svg><path/></svg>")])], "alt text"),
+    "picture from the web": ([new_markdown_cell("[![Colab](https://a.org/b.svg)](https://c.org)", id="picture")],
+                             "images/open-in-colab.svg"),
     "markdown image": ([new_markdown_cell("![](a.png)", id="picture")], "alt text"),
 }
 
@@ -107,6 +112,7 @@ FINE = {
     "html image with alt text": [code(outputs=[shown(text_html="<img src='x' alt='a line'>", image_png="iVBO")])],
     "labelled drawing": [code(outputs=[shown(text_html="<svg role='img' aria-label='a line'><path/></svg>")])],
     "web address": [new_markdown_cell("See https://example.org/home/ann and [it](https://a.b/work/x).", id="link")],
+    "local picture": [new_markdown_cell("[![Colab](images/b.svg)](https://c.org)", id="picture")],
     "relative path": [code("open('data/tmp/file')")],
     "percentages": [code(outputs=[text("accuracy 93 % | 12 tasks")])],
 }
