@@ -149,6 +149,14 @@ def test_a_seed_decides_what_is_planted(clean):
     assert a == b != c
 
 
+def test_planted_rows_stand_among_the_others_and_are_copies(clean):
+    dirty, truth = make_dirty(clean, damages=["contradiction"])
+    numbers = truth.rows("contradiction", "classify")
+    assert sum(number < 150 for number in numbers) > 10, "not all the copies are at the end"
+    dirty["classify"].train[0]["text"] = "changed"
+    assert all(row["text"] != "changed" for row in clean["classify"].train)
+
+
 def test_against_counts_what_was_missed(clean):
     dirty, truth = make_dirty(clean, damages=["duplicate"])
     table = check_quality(clean).against(truth)
