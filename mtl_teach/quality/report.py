@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from gettext import gettext as _
 
+from ..i18n import _
 from ..tasks import TaskError, nearest
 
 # check -> what to do about it; the order is the order of the table, gravest first
