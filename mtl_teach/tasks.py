@@ -111,7 +111,17 @@ class TaskData:
 
 
 class TaskSet(dict):
-    """Tasks by name: `tasks["topic"].train[0]` is the first training row of the task "topic"."""
+    """Tasks by name: `tasks["topic"].train[0]` is the first training row of the task "topic".
+
+    notes  what loading decided for you: rows set aside, columns left out
+    """
+
+    notes: tuple[str, ...] | list[str] = ()
+
+    def _with(self, data: dict) -> TaskSet:
+        new = TaskSet(data)
+        new.notes = self.notes
+        return new
 
     def __missing__(self, name):
         raise TaskError(f"unknown task {name!r}.{nearest(name, self)}")
@@ -123,11 +133,11 @@ class TaskSet(dict):
 
     def only(self, *names: str) -> TaskSet:
         """The same rows, fewer tasks."""
-        return TaskSet({name: self[name] for name in names})
+        return self._with({name: self[name] for name in names})
 
     def limit(self, **train: int) -> TaskSet:
         """The same tasks with fewer training rows: `tasks.limit(sentiment=100)`."""
-        return TaskSet(self | {name: replace(self[name], train=self[name].train[:n]) for name, n in train.items()})
+        return self._with(self | {name: replace(self[name], train=self[name].train[:n]) for name, n in train.items()})
 
     def table(self):
         """One row per task (a pandas DataFrame): kind, number of labels, rows per split, metric, ceiling."""
