@@ -62,7 +62,8 @@ class Report:
             f"<tr><td>{MARKS[line.state]} {line.state}</td><th scope='row'>{html.escape(line.what)}</th>"
             f"<td style='text-align:left'>{html.escape(line.found)}</td>"
             f"<td style='text-align:left'>{html.escape(line.advice)}</td></tr>" for line in self.lines)
-        return ("<table><thead><tr><th>state</th><th>what</th><th>found</th><th>what to do</th></tr></thead>"
+        head = "".join(f"<th style='text-align:left'>{name}</th>" for name in ("state", "what", "found", "what to do"))
+        return (f"<table><thead><tr>{head}</tr></thead>"
                 f"<tbody>{rows}</tbody></table><p>{html.escape(self.verdict)}</p>")
 
 
