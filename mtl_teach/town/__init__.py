@@ -11,7 +11,6 @@ Pure Python, no download; the same seed gives the same text on every machine.
 
 from ..tasks import TaskError
 from .build import TASKS, town_tasks
-from .texts import corpus
 from .dice import Dice, split_of
 from .gold import Sentence, complete
 from .grammar import draw
@@ -19,6 +18,7 @@ from .lexicon import INVENTED, Lexicons, lexicons
 from .noise import ceiling
 from .parse import parses
 from .people import Customer, customers
+from .texts import corpus
 
 __all__ = ["INVENTED", "TASKS", "Customer", "Lexicons", "Sentence", "ceiling", "corpus", "customers", "lexicons", "parses",
            "sentences", "split_of", "town_tasks"]

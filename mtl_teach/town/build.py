@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from ..tasks import SPLITS, Task, TaskData, TaskError, TaskSet, nearest
 from . import gold, grammar
@@ -187,7 +188,8 @@ def _shared_rows(tasks, sizes, split, seed, dials, words):
         if family:
             stream = Dice(seed, "shared", make.__name__, split)
             count = max(sizes[name] for name in family)
-            for made in _collect(count, split, lambda retry: make(stream, family, tasks, dials, words)):
+            draw = partial(make, stream, family, tasks, dials, words)
+            for made in _collect(count, split, lambda retry, draw=draw: draw()):
                 for name in family:
                     if len(rows[name]) < sizes[name]:
                         rows[name].append(made[name])

@@ -1,7 +1,7 @@
 """From latent variables to a message: one opinion, how it is said, who says it and what they want.
 
-    opener  clause(s)  closer .  request  haste
-    Ahoy ,  the soup was not bad , but the waiter was very rude .  When do you close ?  It cannot wait .
+    opener  clause(s)                                            request           haste
+    Ahoy ,  the bread was not bad , but the waiter was rude .    Tell me more      at once .
 
 Where two clauses contrast, one decides sentiment, rating and topic: the clause after "but" does, and the clause
 after "although" or "despite" never does. Contrasting clauses are about different topics and of opposite polarity.
@@ -17,7 +17,6 @@ from .dice import Dice
 # `aspect` and `opinion` belong to the deciding clause, `side_...` to the other one.
 SINGLE = (
     "the {aspect} {at} was {opinion} {time}",
-    "{person} says the {aspect} {at} was {opinion}",
     "{person} {verb} the {aspect} {at} {time}",
     "{time} {person} {verb} the {aspect} {at}",
     "{person} {bought} the {aspect} {at} {time} , and it was {opinion}",         # goods only
@@ -33,10 +32,11 @@ CONTRAST = (
     "despite the {side_adjective} {side_aspect} , the {aspect} {at} was {opinion}",
     "the {aspect} {at} was {opinion} despite the {side_adjective} {side_aspect}",
 )
-BUYING, COMING = SINGLE[4], SINGLE[5]
+BUYING, COMING = SINGLE[3], SINGLE[4]
 FRAMES = tuple(frame for frame in SINGLE if frame != BUYING), tuple(frame for frame in SINGLE if frame != COMING)
 SPLIT = {frame: tuple(frame.split()) for frame in SINGLE + CONTRAST}
-SHOP_SHARE, TIME_SHARE, PASS_ON_SHARE, OPENER_SHARE = 0.5, 0.4, 0.3, 0.6
+SHOP_SHARE, TIME_SHARE = 0.4, 0.3
+STYLES = ((True, False), (False, True), (True, True))                        # opener, closer, or both
 ENTITIES = ("PERSON", "SHOP", "PRODUCT", "TIME")
 TAGS = ("O", *(f"{part}-{kind}" for kind in ENTITIES for part in "BI"))
 
@@ -95,11 +95,14 @@ def join(tokens) -> str:
 
 
 def draw(dice: Dice, *, negation: float = 0.3, contrast: float = 0.3, sentiment=None, topic=None, intent=None,
-         urgency=None, speaker=None) -> Message:
+         urgency=None, speaker=None, short: bool = False) -> Message:
     """One message. Latents that are not given are drawn: all values are equally likely.
 
     negation, contrast: how often an opinion is negated ("not good"), and how often two clauses contrast.
+    short: the opinion alone, in one clause; nothing shows the speaker then, who is "".
     """
+    if short:
+        intent, urgency, contrast = dice.pick(("praise", "complain")), "normal", 0.0
     intent = intent or _intent(dice, sentiment)
     sentiment = {"praise": "positive", "complain": "negative"}.get(intent) or sentiment or dice.pick(w.SENTIMENTS)
     polarity = 1 if sentiment == "positive" else -1
@@ -111,8 +114,10 @@ def draw(dice: Dice, *, negation: float = 0.3, contrast: float = 0.3, sentiment=
         frame = dice.pick(CONTRAST)
     else:
         frame = dice.pick(FRAMES[topic == "goods"])
-    message = Message([], [], clauses, intent, urgency or dice.pick(w.URGENCIES), speaker or dice.pick(w.SPEAKERS), "was")
-    _write(dice, message, frame, negation, roomy=not two)
+    speaker = "" if short else speaker or dice.pick(w.SPEAKERS)
+    message = Message([], [], clauses, intent, urgency or dice.pick(w.URGENCIES), speaker, "was")
+    asks = not short and (intent in ("ask", "order", "book") or message.urgency != "normal")
+    _write(dice, message, frame, negation, asks, roomy=not (short or two and asks))
     return message
 
 
@@ -124,28 +129,24 @@ def _intent(dice, sentiment):
     return dice.pick((own, own, "ask", "book", "order"))
 
 
-def _write(dice, message, frame, negation, roomy):
+def _write(dice, message, frame, negation, asks, roomy):
     """Fill the message's tokens, mentions and clause places."""
-    tokens = message.tokens
-    opening = dice.chance(OPENER_SHARE)
-    if opening:
+    tokens, (opens, closes) = message.tokens, dice.pick(STYLES) if message.speaker else (False, False)
+    if opens:
         tokens += dice.pick(w.OPENERS[message.speaker]).split()
-    asks = message.intent in ("ask", "order", "book") or dice.chance(PASS_ON_SHARE)
     for word in SPLIT[frame]:
         if word[0] == "{":
-            _SLOTS[word[1:-1]](dice, message, negation, roomy or not asks)
+            _SLOTS[word[1:-1]](dice, message, negation, roomy)
         else:
             tokens.append(word)
     if tokens[-1] == ",":
         tokens.pop()
-    if not opening:
+    if closes:
         tokens += dice.pick(w.CLOSERS[message.speaker]).split()
     tokens.append(".")
-    for ending in (dice.pick(w.REQUESTS[message.intent]) if asks else "", dice.pick(w.HASTE[message.urgency])):
-        if ending:
-            start = len(tokens)
-            tokens += ending.split()
-            tokens[start] = capital(tokens[start])
+    if asks:
+        wish = f"{dice.pick(w.REQUESTS[message.intent])} {dice.pick(w.HASTE[message.urgency])}".split()
+        tokens += [capital(wish[0]), *wish[1:], "."]
     tokens[0] = capital(tokens[0])
 
 

@@ -21,7 +21,7 @@ def parses(text: str) -> bool:
     if not tokens or grammar.join(tokens) != text or not _capitals(tokens):
         return False
     flat = " ".join(tokens).lower()
-    if _customer().fullmatch(flat):
+    if _customer().fullmatch(flat) or _gossip().fullmatch(flat) or _fact().fullmatch(flat):
         return True
     match = _paragraph().fullmatch(flat)
     return bool(match) and any(_makes_sense(frame, match["opinion_part"]) for frame in grammar.SINGLE + grammar.CONTRAST)
@@ -57,11 +57,11 @@ def _fill(template, slots):
 def _paragraph():
     opener = one_of(x for xs in w.OPENERS.values() for x in xs)
     closer = one_of(x for xs in w.CLOSERS.values() for x in xs)
-    request = one_of(x for xs in w.REQUESTS.values() for x in xs)
-    haste = one_of(x for xs in w.HASTE.values() for x in xs if x)
+    wish = f"{one_of(x for xs in w.REQUESTS.values() for x in xs)}(?: {one_of(x for xs in w.HASTE.values() for x in xs if x)})?"
     question = one_of(x for xs in gold.QUESTIONS.values() for x in xs)
     body = r"(?P<opinion_part>(?:(?! [.?!] ).)+?)"
-    message = f"(?:{opener} {body}|{body.replace('opinion_part', 'closed_part')} {closer}) [.](?: {request})?(?: {haste})?"
+    style = f"(?:{opener} )?{body}(?: {closer})?"
+    message = f"{style} [.](?: {wish} [.])?"
     after = one_of(x for values in texts.AFTERMATH.values() for xs in values.values() for x in xs)
     aspect, mood = one_of(w.TOPIC_OF), one_of(gold.MOOD.values())
     claim = _slots((x for xs in gold.CLAIMS.values() for x in xs), **{"": aspect})
@@ -69,19 +69,7 @@ def _paragraph():
     headline = f"{one_of(gold.SUBJECT.values())} : {mood} {aspect}(?: at the {one_of(w.SHOPS)})?"
     reply = f"{_slots(gold.FEELING.values(), **{'': aspect})} {one_of(gold.ACTION.values())} {one_of(gold.PACE.values())}"
     rest = f"(?:(?: {after})+| {claim} {verdict}| headline : {headline} [.] reply : {reply})?"
-    whole = f"(?:{question} )?{message}{rest}(?: answer : [\\w ]+ [.])?"
-    return _Either(whole)
-
-
-class _Either:
-    """The paragraph's pattern; the opinion stands in one of two groups."""
-
-    def __init__(self, pattern):
-        self.pattern = re.compile(pattern)
-
-    def fullmatch(self, text):
-        match = self.pattern.fullmatch(text)
-        return match and {"opinion_part": match["opinion_part"] or match["closed_part"]}
+    return re.compile(f"(?:{question} )?{message}{rest}(?: answer : [\\w ]+ [.])?")
 
 
 @cache
@@ -91,6 +79,21 @@ def _customer():
     tasted = _slots((x for xs in texts.TASTED.values() for x in xs), pronoun="(?:she|he)", product=product, name=name)
     of = _slots([texts.TASTES_OF], product=product, kind=kind)
     return re.compile(f"{profile}(?: {tasted}(?: {of})?)*")
+
+
+@cache
+def _gossip():
+    adjective = one_of(w.POLARITY)
+    said = _slots(texts.GOSSIP, person=one_of(w.PEOPLE), aspect=one_of(w.TOPIC_OF), **dict.fromkeys("abcd", adjective))
+    return re.compile(f"{said} {one_of(x for xs in texts.AFTERMATH['sentiment'].values() for x in xs)}")
+
+
+@cache
+def _fact():
+    aspect, styles = one_of(w.TOPIC_OF), [x for xs in w.OPENERS.values() for x in xs]
+    styles += [closer[2:] + " ," for xs in w.CLOSERS.values() for closer in xs]
+    return re.compile(_slots(texts.FACTS, a=aspect, b=aspect, makers=one_of(texts.MAKERS.values()), style=one_of(styles),
+                             speaker=one_of(w.SPEAKERS)))
 
 
 @cache

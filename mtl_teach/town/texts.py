@@ -14,35 +14,33 @@ from .people import draw_customer
 
 AFTERMATH = {                                        # latent -> its value -> how the paragraph may go on
     "sentiment": {
-        "positive": ("everybody smiled .", "happy faces all round .", "they will come back soon .", "what a treat .",
-                     "thanks were sung .", "a cheer went up .", "luck was with them ."),
-        "negative": ("nobody smiled .", "long faces all round .", "they asked for their money back .", "what a shame .",
-                     "tears were shed .", "a sigh went up .", "trouble was with them ."),
+        "positive": ("everybody smiled .", "happy faces .", "they will come back .", "what a treat .", "thanks were sung ."),
+        "negative": ("nobody smiled .", "long faces .", "they never came back .", "what a shame .", "tears were shed ."),
     },
     "topic": {
-        "goods": ("makers took note .", "the makers nodded .", "this went to the makers ."),
-        "staff": ("workers took note .", "the workers nodded .", "this went to the workers ."),
-        "price": ("cashiers took note .", "the cashiers nodded .", "this went to the cashiers ."),
-        "place": ("cleaners took note .", "the cleaners nodded .", "this went to the cleaners ."),
-        "delivery": ("drivers took note .", "the drivers nodded .", "this went to the drivers ."),
+        "goods": ("makers took note .", "the makers nodded ."),
+        "staff": ("workers took note .", "the workers nodded ."),
+        "price": ("cashiers took note .", "the cashiers nodded ."),
+        "place": ("cleaners took note .", "the cleaners nodded ."),
+        "delivery": ("drivers took note .", "the drivers nodded ."),
     },
     "intent": {
-        "ask": ("answers were found .", "the bell rang for an answer ."),
-        "book": ("chairs were counted .", "the bell rang for a chair ."),
-        "complain": ("excuses were made .", "the bell rang for an excuse ."),
-        "order": ("boxes were packed .", "the bell rang for a box ."),
-        "praise": ("medals were polished .", "the bell rang for a medal ."),
+        "ask": ("answers followed .", "a voice replied ."),
+        "book": ("chairs followed .", "a chair was moved ."),
+        "complain": ("excuses followed .", "a head was shaken ."),
+        "order": ("boxes followed .", "a box was packed ."),
+        "praise": ("medals followed .", "a medal was polished ."),
     },
     "urgency": {
         "high": ("somebody ran .", "off they rushed ."),
-        "normal": ("work went on .", "off they walked ."),
-        "low": ("tea was made .", "off they strolled ."),
+        "normal": ("somebody walked .", "off they went ."),
+        "low": ("somebody strolled .", "off they dozed ."),
     },
     "speaker": {
-        "child": ("skipping , the child went home .", "then the child waved ."),
-        "sailor": ("whistling , the sailor went home .", "then the sailor waved ."),
-        "professor": ("thinking , the professor went home .", "then the professor waved ."),
-        "granny": ("knitting , the granny went home .", "then the granny waved ."),
+        "child": ("skipping followed .", "then the child waved ."),
+        "sailor": ("whistling followed .", "then the sailor waved ."),
+        "professor": ("thinking followed .", "then the professor waved ."),
+        "granny": ("knitting followed .", "then the granny waved ."),
     },
     "rating": {1.0: ("one star .",), 2.0: ("two stars .",), 2.5: ("two stars and a half .",),
                3.5: ("three stars and a half .",), 4.0: ("four stars .",), 5.0: ("five stars .",)},
@@ -52,7 +50,16 @@ VERDICTS = {"entailment": ("true .", "that is right ."), "contradiction": ("fals
 TASTED = {True: ("{pronoun} tried the {product} and smiled .", "the {product} made {name} happy ."),
           False: ("{pronoun} tried the {product} and frowned .", "the {product} made {name} unhappy .")}
 TASTES_OF = "the {product} is {kind} ."
-SHARES = (("aftermath", 0.66), ("verdict", 0.12), ("question", 0.08), ("paper", 0.06), ("customer", 0.08))
+SHORT_SHARE = 0.4                                    # messages of one plain clause: words are learned there first
+GOSSIP = (
+    "{person} called the {aspect} {a} and {b} .",
+    "the {aspect} was {a} , {b} and {c} .",
+    "the {aspect} was not {d} but {a} .",
+)
+MAKERS = {"goods": "makers", "staff": "workers", "price": "cashiers", "place": "cleaners", "delivery": "drivers"}
+FACTS = ("the {a} and the {b} are for the {makers} .", "{style} says the {speaker} .")
+SHARES = (("aftermath", 0.52), ("verdict", 0.12), ("question", 0.08), ("paper", 0.06), ("customer", 0.06), ("gossip", 0.08),
+          ("fact", 0.08))
 
 
 def corpus(n: int, seed: int = 0) -> list[str]:
@@ -60,10 +67,10 @@ def corpus(n: int, seed: int = 0) -> list[str]:
     dice, paragraphs = Dice(seed, "corpus"), []
     while len(paragraphs) < n:
         kind = _kind(dice)
-        if kind == "customer":
-            paragraphs.append(_customer(dice))
+        if kind in _WITHOUT_MESSAGE:
+            paragraphs.append(_WITHOUT_MESSAGE[kind](dice))
             continue
-        message = grammar.draw(dice)
+        message = grammar.draw(dice, short=dice.chance(SHORT_SHARE))
         if split_of(message.text) == "train":
             paragraphs.append(_PARAGRAPHS[kind](dice, message))
     return paragraphs
@@ -79,10 +86,11 @@ def _kind(dice):
 
 
 def _aftermath(dice, message):
-    """The message and two or three consequences, each of another latent."""
+    """The message and three or four consequences, each of another latent."""
     values = {"sentiment": message.sentiment, "topic": message.clauses[0].topic, "intent": message.intent,
               "urgency": message.urgency, "speaker": message.speaker, "rating": message.rating}
-    endings = [dice.pick(AFTERMATH[latent][values[latent]]) for latent in dice.take(values, 2 + dice.chance(0.5))]
+    latents = [latent for latent in dice.shuffled(values) if values[latent]][:3 + dice.chance(0.5)]
+    endings = [dice.pick(AFTERMATH[latent][values[latent]]) for latent in latents]
     return " ".join([message.text, *map(gold.finish, endings)])
 
 
@@ -114,4 +122,25 @@ def _customer(dice):
     return " ".join(said)
 
 
+def _gossip(dice):
+    """Adjectives side by side: "and" joins those of one polarity, "not ... but" those of opposite polarity."""
+    aspect, positive = dice.pick(list(w.TOPIC_OF)), dice.chance(0.5)
+    alike, other = (w.ADJECTIVES["any"][side] + w.ADJECTIVES[grammar.kind_of(aspect)][side] for side in (positive, not positive))
+    a, b, c = dice.take(alike + w.ADJECTIVES["strong"][positive], 3)
+    said = dice.pick(GOSSIP).format(person=dice.pick(w.PEOPLE), aspect=aspect, a=a, b=b, c=c, d=dice.pick(other))
+    return f"{gold.finish(said)} {gold.finish(dice.pick(AFTERMATH['sentiment'][w.SENTIMENTS[positive]]))}"
+
+
+def _fact(dice):
+    """Who cares for what, or who talks how."""
+    if dice.chance(0.5):
+        topic = dice.pick(w.TOPICS)
+        a, b = dice.take(w.ASPECTS[topic], 2)
+        return gold.finish(FACTS[0].format(a=a, b=b, makers=MAKERS[topic]))
+    speaker = dice.pick(w.SPEAKERS)
+    style = dice.pick(w.OPENERS[speaker] + tuple(closer[2:] + " ," for closer in w.CLOSERS[speaker]))
+    return gold.finish(FACTS[1].format(style=style, speaker=speaker))
+
+
+_WITHOUT_MESSAGE = {"customer": _customer, "gossip": _gossip, "fact": _fact}
 _PARAGRAPHS = {"aftermath": _aftermath, "verdict": _verdict, "question": _question, "paper": _paper}

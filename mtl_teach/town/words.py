@@ -49,11 +49,11 @@ POLARITY = {word: sign for bad, good in ADJECTIVES.values() for sign, words in (
 
 # How an adjective is used, by strength in stars: (plain forms, negated forms). "{}" is the adjective.
 GRADES = {
-    0.5: (("rather {}", "quite {}", "fairly {}"), ("not very {}", "not so {}")),
+    0.5: (("rather {}", "quite {}"), ("not very {}",)),
     1.0: (("{}",), ("not {}",)),
-    2.0: (("very {}", "really {}", "truly {}"), ("not {} at all", "not the least bit {}")),
+    2.0: (("very {}", "really {}", "truly {}"), ("not {} at all",)),
 }
-STRONG_GRADES = ("{}", "simply {}", "just {}")       # for the "strong" adjectives, two stars
+STRONG_GRADES = ("{}", "simply {}")       # for the "strong" adjectives, two stars
 
 # Verbs of opinion by strength: {strength: ((negative, positive) as they are, (negative, positive) after a negation)}.
 VERBS = {
@@ -76,37 +76,34 @@ TIMES = (("on", "Monday"), ("on", "Tuesday"), ("on", "Wednesday"), ("on", "Thurs
 
 # How each speaker opens or closes a message.
 OPENERS = {
-    "child": ("Mum ,", "Daddy ,", "Guess what ,", "Hey ,", "Listen ,"),
-    "sailor": ("Ahoy ,", "Aye ,", "Avast ,", "By the tide ,", "Heave ho ,"),
-    "professor": ("Indeed ,", "In my view ,", "To be precise ,", "Strictly speaking ,", "As expected ,"),
-    "granny": ("Dear me ,", "My dear ,", "In my day ,", "Goodness ,", "Oh my ,"),
+    "child": ("Mum ,", "Daddy ,", "Guess what ,", "Hey ,"),
+    "sailor": ("Ahoy ,", "Aye ,", "Avast ,", "Heave ho ,"),
+    "professor": ("Indeed ,", "Strictly speaking ,", "As expected ,", "To be precise ,"),
+    "granny": ("My dear ,", "Goodness ,", "Oh my ,", "In my day ,"),
 }
 CLOSERS = {
-    "child": (", honest", ", I swear", ", ask my sister"),
-    "sailor": (", mate", ", matey", ", says the crew"),
-    "professor": (", I conclude", ", I submit", ", as a rule"),
-    "granny": (", dear", ", sweetheart", ", bless you"),
+    "child": (", honest", ", I swear"),
+    "sailor": (", mate", ", matey"),
+    "professor": (", I conclude", ", I submit"),
+    "granny": (", dear", ", sweetheart"),
 }
 SPEAKERS = tuple(OPENERS)
 
 # What the writer wants. Praise and complaints may ask to be passed on, in the same words.
-PASS_ON = ("tell the others .", "pass it on .", "I had to say it .", "write that down .")
+PASS_ON = ("tell the others", "pass it on", "write it down", "let it be known")
 REQUESTS = {
-    "ask": ("are you open at night ?", "may I bring my dog ?", "is there more of it ?", "when do you close ?",
-            "who is in charge ?"),
-    "order": ("send two more .", "I will take three .", "put one aside for me .", "we want six of them .",
-              "bring me another one ."),
-    "book": ("keep a table for two .", "save a seat for me .", "reserve a room for four .",
-             "we need places for ten .", "put my name on the list ."),
+    "ask": ("tell me when you close", "say who made it", "tell me more", "let me know why"),
+    "order": ("send two more", "bring me three", "put one aside", "wrap six of them"),
+    "book": ("keep a table for two", "save me a seat", "reserve a room", "hold places for ten"),
     "praise": PASS_ON,
     "complain": PASS_ON,
 }
 INTENTS = ("ask", "book", "complain", "order", "praise")
 
-# "normal" is urgency without a word about it.
+# How soon; "normal" is urgency without a word about it.
 HASTE = {
-    "high": ("it cannot wait .", "answer at once .", "be quick .", "hurry up .", "I need it now ."),
-    "low": ("it can wait .", "take your time .", "no hurry .", "any day will do .", "I am patient ."),
+    "high": ("at once", "right now", "quickly", "without delay"),
+    "low": ("some day", "at leisure", "when you can", "next year"),
     "normal": ("",),
 }
 URGENCIES = ("low", "normal", "high")
