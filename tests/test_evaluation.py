@@ -122,6 +122,10 @@ def test_a_run_may_measure_several_things():
     assert found["mood"].by_seed == {3: 0.3, 5: 0.5} and found["stars"].mean == 1
 
 
+def test_processes_that_share_the_seeds_change_nothing():
+    assert over_seeds(math.sqrt, [4, 1, 9], jobs=2) == over_seeds(math.sqrt, [4, 1, 9])
+
+
 @pytest.mark.parametrize("run, seeds, message", [
     (lambda s: 1.0, [], "one or more"),
     (lambda s: 1.0, [1, 1], "different seeds"),
