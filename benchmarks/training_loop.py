@@ -106,7 +106,7 @@ def loop():
             optimizer.step()
             schedule.step()
     median, every = ratio(ours, bare)
-    print(f"fit, seconds against the bare loop                               {median:.2f}  (target <= 1.05; rounds {_span(every)})")
+    print(f"fit, seconds against the bare loop                            {median:.2f}  (target <= 1.05; rounds {_span(every)})")
 
 
 def bucketing():
@@ -120,7 +120,7 @@ def bucketing():
         fixed = [next(batches) for _ in range(60)]
         return lambda: [sum(o.loss for o in model(b).values()).backward() for b in fixed]
     median, every = ratio(epoch(False), epoch(True))
-    print(f"bucketing, speed-up against padding to each batch's longest      {median:.2f}  (target >= 1.8; rounds {_span(every)})")
+    print(f"bucketing, speed-up against padding to each batch's longest   {median:.2f}  (target >= 1.8; rounds {_span(every)})")
 
 
 def growth():

@@ -82,8 +82,9 @@ class CheckpointStore:
         except (OSError, RuntimeError) as error:              # torch.save reports a full disk as RuntimeError
             from .training import TrainingError
             shutil.rmtree(aside, ignore_errors=True)
-            raise TrainingError(f"step {step}: the checkpoint could not be written to {str(self.folder)!r} ({error}). Is the disk "
-                                f"full? The last good checkpoint is {self.newest() or 'none'}; free space and call fit again.") from error
+            raise TrainingError(
+                f"step {step}: the checkpoint could not be written to {str(self.folder)!r} ({error}). Is the disk full? "
+                f"The last good checkpoint is {self.newest() or 'none'}; free space and call fit again.") from error
         for old in sorted(self.folder.glob("step-*"))[:-KEPT]:
             shutil.rmtree(old, ignore_errors=True)
 

@@ -103,7 +103,8 @@ def _check(model, tasks, steps, precision, loss_weights):
     if precision not in PRECISIONS:
         raise TaskError(f"unknown precision {precision!r}.{nearest(precision, PRECISIONS)}")
     if precision == "fp16" and not torch.cuda.is_available():
-        raise TaskError("fp16 needs a GPU: on a CPU its small range turns gradients into zeros and infinities. Use 'bf16' or 'fp32'.")
+        raise TaskError("fp16 needs a GPU: on a CPU its small range turns gradients into zeros and infinities. "
+                        "Use 'bf16' or 'fp32'.")
     unknown = [name for name in loss_weights or {} if name not in tasks]
     if unknown:
         raise TaskError(f"loss_weights names an unknown task {unknown[0]!r}.{nearest(unknown[0], tasks)}")
@@ -134,6 +135,18 @@ def _optimizer(model, lr, weight_decay):
     return torch.optim.AdamW([g for g in groups if g["params"]], lr=lr, fused=fused)
 
 
+class _Forward(torch.nn.Module):
+    """A model's outputs and its penalty in one call. DDP watches only weights that are used inside the call it wraps:
+    with the penalty outside, it would count a backbone whose task is absent twice, and stop."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch):
+        return self.model(batch), self.model.penalty()
+
+
 class _Run:
     """One training run: what a step does, and what a checkpoint must hold."""
 
@@ -144,7 +157,7 @@ class _Run:
             optimizer, lambda i: min((i + 1) / ramp, max(0.0, (steps - i) / max(1, steps - ramp))))
         self.plain, self.optimizer = model, optimizer
         model.to(accelerator.device)
-        self.model = accelerator.prepare_model(model)
+        self.model = accelerator.prepare_model(_Forward(model))
         self.optimizer, self.schedule = accelerator.prepare_optimizer(optimizer), schedule
         self.history = History(list(weights))
         self.flush_every = 1 if accelerator.device.type == "cpu" else 16       # reading losses from a GPU makes it wait
@@ -170,9 +183,9 @@ class _Run:
     def step(self, store):
         batch = next(self.batches).to(self.accelerator.device)
         with self.accelerator.autocast():
-            outputs = self.model(batch)
+            outputs, penalty = self.model(batch)
             losses = {name: out.loss for name, out in outputs.items()}
-            total = sum(self.weights[name] * loss for name, loss in losses.items()) + self.plain.penalty()
+            total = sum(self.weights[name] * loss for name, loss in losses.items()) + penalty
         self.waiting.append((list(losses), torch.stack([total.detach(), *(loss.detach() for loss in losses.values())]),
                              self.schedule.get_last_lr()[0]))
         if len(self.waiting) >= self.flush_every:
@@ -193,7 +206,8 @@ class _Run:
             wrong = [name for name, x in zip(["the total", *names], numbers) if not math.isfinite(x)]
             if wrong:
                 raise TrainingError(self._not_finite(wrong, store))
-            self.history.steps.append({"step": len(self.history) + 1, "total": numbers[0], "lr": lr, **dict(zip(names, numbers[1:]))})
+            self.history.steps.append({"step": len(self.history) + 1, "total": numbers[0], "lr": lr,
+                                       **dict(zip(names, numbers[1:]))})
         self.waiting = []
 
     def _over_processes(self, names, values):
@@ -209,9 +223,10 @@ class _Run:
 
     def _not_finite(self, wrong, store):
         tasks = [name for name in wrong if name != "the total"] or wrong
-        kept = f"The last good checkpoint is {store.newest()}." if store and store.newest() else "No checkpoint was kept; see fit(checkpoints=...)."
-        return (f"step {len(self.history) + 1}: the loss of {', '.join(map(repr, tasks))} is not finite. Likely causes: a learning rate "
-                f"that is too high, or labels out of range. The step was not taken. {kept}")
+        newest = store.newest() if store else None
+        kept = f"The last good checkpoint is {newest}." if newest else "No checkpoint was kept; see fit(checkpoints=...)."
+        return (f"step {len(self.history) + 1}: the loss of {', '.join(map(repr, tasks))} is not finite. Likely causes: "
+                f"a learning rate that is too high, or labels out of range. The step was not taken. {kept}")
 
 
 def _bar(run, progress):

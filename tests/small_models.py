@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import (BertConfig, BertModel, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaModel,
-                          PreTrainedTokenizerFast)
+from transformers import BertConfig, BertModel, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaModel, PreTrainedTokenizerFast
 
 import mtl_teach as mtl
 from mtl_teach.tasks import Task, TaskData, TaskSet

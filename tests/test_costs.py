@@ -35,7 +35,7 @@ def test_rows_add_up_and_say_what_training_changes(algorithm, style):
     before = {name: p.clone() for name, p in model.named_parameters()}
     mt.fit(model, tasks, steps=4, batch_size=24, sampler="uniform", lr=1e-2, weight_decay=0.5)
     moved = sum(p.numel() for name, p in model.named_parameters() if not torch.equal(p, before[name]))
-    assert moved == pytest.approx(table.loc["all", "trained"], rel=0.02)      # a bias of keys or an unused type may rest
+    assert moved == pytest.approx(table.loc["all", "trained"], rel=0.02)     # a bias of keys or an unused type may rest
 
 
 @pytest.mark.parametrize("algorithm, knobs, added", [
@@ -61,8 +61,8 @@ def test_a_second_task_adds_its_row_and_nothing_to_the_shared_part():
 def test_flops_of_a_gpt2_by_hand():
     model, batch, _ = build(mt.HardSharing, kinds=("classify",))
     texts, tokens = batch.input_ids.shape
-    block = 2 * 12 * D * D * tokens + 2 * 2 * tokens * tokens * D             # q, k, v, out, 4 D up and down; scores and sums
-    by_hand = texts * 2 * block + len(batch.rows["mood"]) * 2 * 2 * D         # a text drawn twice passes the backbone once
+    block = 2 * 12 * D * D * tokens + 2 * 2 * tokens * tokens * D         # q, k, v, out, 4 D up and down; scores, sums
+    by_hand = texts * 2 * block + len(batch.rows["mood"]) * 2 * 2 * D     # a text drawn twice passes the backbone once
     assert flops(model, batch) == by_hand
     assert cost(model, batch).loc["all", "flops_per_text"] == by_hand / texts
 
@@ -90,7 +90,8 @@ def test_flops_show_what_is_run_once_and_what_once_per_task():
 def test_memory():
     model, batch, _ = build(AdapterFusion)
     table = cost(model, batch)
-    trained, everything = table.loc["all", "trained"], sum(t.numel() * t.element_size() for t in model.state_dict().values())
+    trained = table.loc["all", "trained"]
+    everything = sum(t.numel() * t.element_size() for t in model.state_dict().values())
     assert table.loc["all", "state_bytes"] == pytest.approx(everything, rel=0.01)
     assert table.loc["all", "training_bytes"] - table.loc["all", "state_bytes"] == 3 * 4 * trained
     assert table.loc["shared", "trained"] == 0 < table.loc["shared", "parameters"]

@@ -182,6 +182,7 @@ def test_frozen_columns_are_frozen_completely():
     for part in (body.model.drop, *(block.mlp.dropout for block in body.model.h)):
         part.p = 0.5
     model = ProgressiveNetwork(body, tasks)
+    assert not model.states(["mood"], *torch.ones(2, 1, 3).long())[0].requires_grad     # read without a graph, even now
     for name in ("mood", "stars"):
         model.column(name).texts += 1
     model.turn_to("places")

@@ -77,7 +77,8 @@ class AdapterFusion(SharingModel):
     A text of K tasks passes the backbone K times, as the tasks change its hidden states each in their own way.
     """
 
-    def __init__(self, backbone, tasks, *, bottleneck: int = 16, value_decay: float = 0.01, fused: bool = False, **options):
+    def __init__(self, backbone, tasks, *, bottleneck: int = 16, value_decay: float = 0.01, fused: bool = False,
+                 **options):
         super().__init__(backbone, tasks, bottleneck=bottleneck, value_decay=value_decay, fused=fused, **options)
 
     def build(self, backbone, seed):
@@ -102,17 +103,17 @@ class AdapterFusion(SharingModel):
             raise TaskError("a fusion mixes the adapters of two or more tasks; this model has one task.")
         idle = [name for name in self.tasks if not any(a.up.weight.any() for a in self.adapters[as_key(name)])]
         if idle:
-            warnings.warn(f"the adapters of {', '.join(map(repr, idle))} were never trained and add nothing; run mt.fit "
-                          "on their tasks before fuse().", stacklevel=2)
+            warnings.warn(f"the adapters of {', '.join(map(repr, idle))} were never trained and add nothing; "
+                          "run mt.fit on their tasks before fuse().", stacklevel=2)
         self._add_fusions()
         self.knobs["fused"] = True
         return self
 
     def _add_fusions(self):
-        like = next(self.adapters.parameters())
+        like, width = next(self.adapters.parameters()), self.backbone.width
         for name in self.tasks:
             with seeded(self.seed, name):
-                self.fusions[as_key(name)] = nn.ModuleList(Fusion(self.backbone.width) for _ in range(len(self.blocks))).to(like)
+                self.fusions[as_key(name)] = nn.ModuleList(Fusion(width) for _ in range(len(self.blocks))).to(like)
         self.adapters.requires_grad_(False)
 
     def share(self, batch):
@@ -154,7 +155,7 @@ class AdapterFusion(SharingModel):
 
     @torch.no_grad()
     def attend(self, batch) -> dict[str, torch.Tensor]:
-        """Whose adapters each task listens to: {task: (depth, N)}, the mean over the real tokens of its rows; for figures."""
+        """{task: (depth, N)}, whose adapters each task listens to: the mean over its rows' real tokens; for figures."""
         if not self.knobs["fused"]:
             raise TaskError("there is nothing to look at before fuse(): every task uses its own adapter alone.")
         found = {}

@@ -107,20 +107,22 @@ def read(hidden, attention_mask, queries, layers):
 class AttentionSharing(SharingModel):
     """One shared backbone; each task reads it with its own query, then tasks read one another.
 
-    layers         "all" (embeddings and every block), "last", or numbers: 0 the embeddings, 1 the first block, -1 the last
+    layers         "all" (embeddings and every block), "last", or numbers: 0 the embeddings, 1 the first block, -1 the
+                   last one
     cross_task     attention between the tasks' vectors; None: on where two or more tasks read
     heads          queries per task, each over its own slice of the hidden states
     uniform_start  queries start at zero (mean pooling); False: they start random
+    rate           how many times faster queries and layer scores learn than the other weights (see `fit`)
 
     Layers below the last are brought to mean 0 and variance 1 at every token: raw sizes differ by orders of magnitude
     between the layers of a pre-norm decoder, and a mixture should weigh directions. The last layer stays as it is.
     """
 
     def __init__(self, backbone, tasks, *, layers="all", cross_task: bool | None = None, heads: int = 1,
-                 uniform_start: bool = True, **options):
+                 uniform_start: bool = True, rate: float = 30.0, **options):
         layers = layers if isinstance(layers, str) else list(layers)
         super().__init__(backbone, tasks, layers=layers, cross_task=cross_task, heads=heads,
-                         uniform_start=uniform_start, **options)
+                         uniform_start=uniform_start, rate=rate, **options)
 
     def build(self, backbone, seed):
         self.backbone = backbone
@@ -174,6 +176,11 @@ class AttentionSharing(SharingModel):
         """Where every task would look in every text of the batch; for figures."""
         return self.look(self.states(batch), batch.attention_mask, self.readers)[1]
 
+    def rates(self):
+        """Adam moves every number by about the learning rate per step, whatever its gradient: far enough for the weights
+        of a trained backbone, too little for queries that must grow from zero until a softmax has a preference."""
+        return [(list(self.queries.parameters()), self.knobs["rate"])]
+
     def shared_parameters(self):
         return super().shared_parameters() + (list(self.cross.parameters()) if self.cross else [])
 
@@ -189,5 +196,6 @@ def choose_layers(layers, depth: int) -> list[int]:
         return list(range(depth + 1)) if layers == "all" else [depth]
     numbers = sorted(i + depth + 1 if isinstance(i, int) and i < 0 else i for i in layers)
     if not numbers or len(set(numbers)) < len(numbers) or not set(numbers) <= set(range(depth + 1)):
-        raise TaskError(f"layers={layers}: give different numbers from 0 (embeddings) to {depth} (last block), or from the end.")
+        raise TaskError(f"layers={layers}: give different numbers from 0 (embeddings) to {depth} "
+                        "(last block), or from the end.")
     return numbers

@@ -121,7 +121,8 @@ class SharingModel(nn.Module):
         self.eval()
         answers = [None] * len(rows)
         try:
-            for numbers, encoded, batch in eval_batches(task, rows, self.backbone.tokenizer, batch_size, self.backbone.max_length):
+            tokenizer, limit = self.backbone.tokenizer, self.backbone.max_length
+            for numbers, encoded, batch in eval_batches(task, rows, tokenizer, batch_size, limit):
                 if task.kind == "generate":
                     found = write(self, name, batch)
                 else:

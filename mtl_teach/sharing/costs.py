@@ -29,7 +29,8 @@ def cost(model, batch: Batch):
     import pandas as pd
     missing = [name for name in model.tasks if not len(batch.rows.get(name, ()))]
     if missing:
-        raise TaskError(f"the batch holds no text of the task {missing[0]!r}; cost needs texts of every task of the model.")
+        raise TaskError(f"the batch holds no text of the task {missing[0]!r}; "
+                        "cost needs texts of every task of the model.")
     own = {name: model.task_parameters(name) for name in model.tasks}
     claimed = {id(p) for parameters in own.values() for p in parameters}
     shared = [p for p in model.parameters() if id(p) not in claimed]
@@ -60,7 +61,7 @@ def flops(model, batch: Batch) -> int:
     training = model.training
     model.eval()
     try:
-        with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:   # the CPU's fused kernel is not counted
+        with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:   # fused kernels may go uncounted
             model(batch.to(model.device))
     finally:
         model.train(training)

@@ -56,25 +56,25 @@ class MTAN(SharingModel):
         super().__init__(backbone, tasks, bottleneck=bottleneck, **options)
 
     def build(self, backbone, seed):
-        self.backbone = backbone
-        if self.knobs["bottleneck"] < 1:
-            raise TaskError(f"bottleneck={self.knobs['bottleneck']}: a mask needs at least one feature.")
+        self.backbone, width, bottleneck = backbone, backbone.width, self.knobs["bottleneck"]
+        if bottleneck < 1:
+            raise TaskError(f"bottleneck={bottleneck}: a mask needs at least one feature.")
         with seeded(seed, "MTAN"):
-            self.f = nn.ModuleList(nn.Linear(backbone.width, self.knobs["bottleneck"]) for _ in range(backbone.depth - 1))
+            self.f = nn.ModuleList(nn.Linear(width, bottleneck) for _ in range(backbone.depth - 1))
         self.masks = nn.ModuleDict()
         for name in self.tasks:
             with seeded(seed, name):
-                self.masks[as_key(name)] = nn.ModuleList(TaskMask(backbone.width, self.knobs["bottleneck"], first=j == 0)
+                self.masks[as_key(name)] = nn.ModuleList(TaskMask(width, bottleneck, first=j == 0)
                                                          for j in range(backbone.depth))
 
     def share(self, batch):
-        layers = self.backbone(batch.input_ids, batch.attention_mask, all_layers=True)           # depth + 1 of (B, T, D)
+        layers = self.backbone(batch.input_ids, batch.attention_mask, all_layers=True)          # depth + 1 of (B, T, D)
         for task, rows in batch.rows.items():
             hidden = self.pass_masks(task, [layer.index_select(0, rows) for layer in layers])[0]
             yield task, hidden, self.backbone.pool(hidden, batch.attention_mask[rows])
 
     def pass_masks(self, name, layers):
-        """The hidden states of n rows, depth + 1 of (n, T, D) -> what the task lets through (n, T, D), and all its masks."""
+        """Hidden states of n rows, depth + 1 of (n, T, D) -> what the task lets through (n, T, D), and its masks."""
         before, masks = None, []
         for j, mask in enumerate(self.masks[as_key(name)]):
             masks.append(mask(unit(layers[j]), before))                                          # (n, T, D)
@@ -85,11 +85,14 @@ class MTAN(SharingModel):
 
     @torch.no_grad()
     def attend(self, batch) -> dict[str, torch.Tensor]:
-        """Each task's masks at the real tokens of its own rows, their mean over tokens: {task: (depth, D)}; for figures."""
+        """{task: (depth, D)}, each task's masks: the mean over the real tokens of its own rows; for figures."""
         layers = self.backbone(batch.input_ids, batch.attention_mask, all_layers=True)
         real = batch.attention_mask.bool()
-        return {task: torch.stack([mask[real[rows]].mean(0) for mask in self.pass_masks(task, [x[rows] for x in layers])[1]])
-                for task, rows in batch.rows.items()}
+        found = {}
+        for task, rows in batch.rows.items():
+            masks = self.pass_masks(task, [layer.index_select(0, rows) for layer in layers])[1]
+            found[task] = torch.stack([mask[real[rows]].mean(0) for mask in masks])
+        return found
 
     def shared_parameters(self):
         return super().shared_parameters() + list(self.f.parameters())
@@ -99,5 +102,5 @@ class MTAN(SharingModel):
 
 
 def unit(hidden):
-    """Mean 0 and variance 1 at every token: hidden states of a decoder grow by orders of magnitude from block to block."""
+    """Mean 0 and variance 1 at every token: a decoder's hidden states grow by orders of magnitude on their way."""
     return F.layer_norm(hidden, hidden.shape[-1:])

@@ -11,6 +11,7 @@ import argparse
 import math
 import time
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -113,8 +114,9 @@ def held_out_loss(model, rows) -> float:
 
 def unigram_loss(train_rows, rows, size: int) -> float:
     """The same loss for predicting every token by its frequency in the training text."""
-    counts = torch.bincount(torch.tensor(sum(train_rows, [])), minlength=size).float() + 1e-3
-    return -(counts / counts.sum()).log()[torch.tensor(sum((row[1:] for row in rows), []))].mean().item()
+    counts = torch.bincount(torch.tensor([*chain.from_iterable(train_rows)]), minlength=size).float() + 1e-3
+    seen = torch.tensor([token for row in rows for token in row[1:]])
+    return -(counts / counts.sum()).log()[seen].mean().item()
 
 
 def main():
