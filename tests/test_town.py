@@ -108,12 +108,11 @@ def test_negation_flips():
 
 def test_intent_urgency_and_speaker_stand_in_the_text():
     requests = {intent: [gold.finish(x) for x in w.REQUESTS[intent]] for intent in ("ask", "book", "order")}
-    haste = {urgency: [gold.finish(x) for x in w.HASTE[urgency] if x] for urgency in w.URGENCIES}
     for s in SENTENCES:
         asked = [intent for intent, xs in requests.items() if any(x in s.text for x in xs)]
         mood = "praise" if s.sentiment == "positive" else "complain"
         assert s.intent == (asked[0] if asked else mood), s.text
-        hurry = [urgency for urgency, xs in haste.items() if any(x in s.text for x in xs)]
+        hurry = [urgency for urgency, words in w.HASTE.items() if any(x and s.text.endswith(f" {x}.") for x in words)]
         assert s.urgency == (hurry[0] if hurry else "normal"), s.text
         styles = {speaker for speaker in w.SPEAKERS for x in w.OPENERS[speaker] if s.text.startswith(gold.finish(x))}
         styles |= {speaker for speaker in w.SPEAKERS for x in w.CLOSERS[speaker] if grammar.join([*x.split(), "."]) in s.text}
@@ -463,7 +462,7 @@ made = [[astuple(s) for s in town.sentences(300, seed=1)], town.corpus(300, seed
                                                                           related=-0.5, conflict=0.3).items()}]
 print(hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest())
 """
-PINNED = "PLACEHOLDER"
+PINNED = "5139b806d644dbc0a11b652443a20f409f1ab97747e4b72080243e1e8a49a53a"
 
 
 @pytest.mark.parametrize("hash_seed", ["0", "77"])
