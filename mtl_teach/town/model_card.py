@@ -26,7 +26,7 @@ repository and to be fine-tuned on a CPU in seconds. It serves the course; it kn
 | data | {paragraphs:,} paragraphs of `mtl_teach.town.corpus`, seed {seed}, {tokens:,} tokens; messages of the validation and test splits and all invented words are kept out |
 | training | {steps:,} steps of {batch_size} paragraphs, AdamW, peak rate {lr:g}, {warmup} steps of warm-up, cosine to zero |
 | held-out loss | {loss:.3f} nats per token (perplexity {perplexity:.2f}); guessing by word frequency gives {unigram:.3f} |
-| time | {seconds:.0f} s on one core of a {cores}-core CPU that was busy with other work |
+| time | {seconds:.0f} s on one core of a {cores}-core CPU |
 | date | {date} |
 
 Made by `python -m mtl_teach.town.pretrain --out FOLDER{flags}`.
