@@ -109,7 +109,8 @@ class SoftSharing(BackbonePerTask):
             raise TaskError("the trace norm of a single task compares nothing and only shrinks its weights. "
                             "Add a task, or use weight_decay in fit.")
         if len(self.tasks) == 1 and strength:
-            warnings.warn("soft sharing with a single task: nothing to pull together, this is single-task training.", stacklevel=4)
+            warnings.warn("soft sharing with a single task: nothing to pull together, this is single-task training.",
+                          stacklevel=4)
         self.groups = group(layer_factors(self.knobs["per_layer"], backbone), apart=norm == "trace")
 
     def share(self, batch):

@@ -89,7 +89,8 @@ class CrossStitch(BackbonePerTask):
         """The units as DataFrames, {block: α}: row k is what network k takes, column j what it takes it from."""
         import pandas as pd
         names = self.part_names()
-        return {i: pd.DataFrame(unit.detach().cpu().numpy(), index=names, columns=names) for i, unit in zip(self.places, self.units)}
+        tables = (pd.DataFrame(unit.detach().cpu().numpy(), index=names, columns=names) for unit in self.units)
+        return dict(zip(self.places, tables))
 
     def part_names(self):
         return list(self.tasks)
