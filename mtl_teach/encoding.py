@@ -60,6 +60,17 @@ def _tokenise(task, rows, tokenizer, limit, **extra):
                       "can read; their ends are cut off.", stacklevel=4)
         side = "only_second" if task.kind == "span" else "longest_first"
         out = tokenizer(texts, pairs, padding=False, truncation=side, max_length=limit, **extra)
+    return _nothing_empty(out, tokenizer)
+
+
+def _nothing_empty(out, tokenizer):
+    """An empty text becomes one end token: a model cannot read no token at all."""
+    filler = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else tokenizer.pad_token_id
+    for number, ids in enumerate(out["input_ids"]):
+        if not ids:
+            out["input_ids"][number] = [filler]
+            if "offset_mapping" in out:
+                out["offset_mapping"][number] = [(0, 0)]
     return out
 
 

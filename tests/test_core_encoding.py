@@ -4,6 +4,7 @@ import pytest
 import torch
 from small_models import ARCHITECTURES, backbone, rows, task_set, tokenizer
 
+import mtl_teach as mt
 from mtl_teach.backbones import ready
 from mtl_teach.batching import Batch, MixedBatches, collate, encode
 from mtl_teach.encoding import IGNORE, first_pieces
@@ -63,6 +64,15 @@ def test_long_texts_are_cut_with_a_count_but_a_lost_answer_is_refused():
         encode(WHERE, [{"text": "what ?", "text_b": long + "Mara", "label": [len(long), len(long) + 4]}], tok)
     with pytest.raises(TaskError, match="the model reads 32"):
         encode(Task("reply", "generate"), [{"text": "tea", "label": long}], tok)
+
+
+def test_an_empty_text_is_one_token_and_trains():
+    tasks = TaskSet(mood=TaskData(MOOD, [{"text": "", "label": "bad"}, {"text": "tea", "label": "good"}] * 4))
+    model = mt.HardSharing(backbone("gpt2"), tasks)
+    assert [len(row.ids) for row in encode(MOOD, tasks["mood"].train[:2], model.backbone.tokenizer)] == [1, 1]
+    mt.fit(model, tasks, steps=3, batch_size=1)
+    assert len(model.predict("mood", [{"text": ""}])) == 1
+    assert encode(PLACES, [{"tokens": [], "label": []}], model.backbone.tokenizer)[0].spots == []
 
 
 def test_an_unknown_label_names_the_nearest():
