@@ -155,6 +155,7 @@ class _Plot:
         removed = set(map(id, gone))
         self.train = [each for each in self.train if id(each) not in removed]
         self.clean = [each for each in self.clean if id(each) not in removed]
+        self.random.shuffle(self.clean)              # or later faults would fall on the few rare rows first
         self.amount = max(1, round(self.share * len(self.train)))
         share = counts[0][1] / len(self.train)
         self.whole.append(Finding("imbalance", self.name, "train", (), share, f"{len(gone)} rows of {rare!r} removed"))

@@ -4,12 +4,12 @@ from ..quiz import ask, right, wrong
 
 QUIZ = [
     ask("A batch holds 30 rows of `topic` and 2 rows of `mood`. You divide the sum of all row losses by 32. What happens?",
-        right("`mood` weighs 2/32, so its gradient hardly counts",
+        right("`mood` weighs 2/32 against 30/32",
               "The mean over all rows lets each task weigh as much as it has rows in the batch. Average each task over its own rows."),
         wrong("Nothing: the optimizer scales gradients anyway",
               "Adam rescales each weight's whole gradient. It cannot see which part of it came from which task."),
         wrong("`mood` is learned faster, since its few rows stand out",
-              "The opposite: two rows of 32 give a sixteenth of the gradient, however wrong they are.")),
+              "Each row has the same weight. Large errors make up for some of it, but not by design.")),
     ask("Two tasks on the same messages have exactly opposite labels. Each has a head of its own. What does hard sharing do?",
         right("It helps: both need the same words, and a head can turn the sign round",
               "What matters is whether one representation serves both. A linear head flips a sign with a minus."),
@@ -38,7 +38,7 @@ QUIZ = [
     ask("Your target has 10,000 clean labels. A related task offers 2,000 more rows. What would you expect from this chapter?",
         right("Little gain: measure it before you pay for it",
               "The gain shrank as labels grew. With plenty of own labels the other task has little left to teach."),
-        wrong("A gain of 30 points, as with 60 labels",
+        wrong("A gain of 40 points, as with 60 labels",
               "That gain came from scarcity: alone, the model had too few labels to learn the words at all."),
-        wrong("A certain loss", "Nothing here showed that. Unrelated partners did little; only the measurement decides.")),
+        wrong("A certain loss", "Sharing can cost, as the three unlike tasks showed, but not always. Only the measurement decides.")),
 ]
