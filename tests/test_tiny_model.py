@@ -43,7 +43,7 @@ def test_the_towns_words_are_whole_and_nothing_is_unknown(tokenizer):
 def test_pairs_have_a_separator_and_batches_are_padded(tokenizer):
     ids = tokenizer("The soup was cold.", "The soup was warm.")["input_ids"]
     assert ids.count(tokenizer.sep_token_id) == 1
-    batch = tokenizer(["The soup was cold.", "Hurry"], padding=True, return_tensors="pt")
+    batch = tokenizer(["The soup was cold.", "The soup"], padding=True, return_tensors="pt")
     assert tokenizer.padding_side == "right" and batch["attention_mask"][1, -1] == 0
 
 
