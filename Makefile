@@ -4,6 +4,7 @@
 #   TORCH_INDEX=URL|pip    where torch comes from (README, "CPU-only torch")
 #   LAB_ARGS="--no-browser --port 8899"
 #   CHAPTERS="01 04"       for run and offline; empty means all
+#   WORKERS=4              processes that share the tests (0: none beside the first)
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -11,6 +12,7 @@ BIN := $(VENV)/bin
 CHAPTERS ?=
 LAB_ARGS ?=
 TEST_ARGS ?=
+WORKERS ?= 2
 export TOKENIZERS_PARALLELISM ?= false
 # The models are tiny: in tests a second thread costs more than it gives, on a busy machine far more.
 test quick: export OMP_NUM_THREADS ?= 1
@@ -34,11 +36,11 @@ lab: setup       ## open the course in JupyterLab
 	$(BIN)/jupyter lab $(LAB_FLAGS) $(LAB_ARGS) notebooks/00_start_here.ipynb
 
 test: setup      ## everything: unit tests and every notebook (about 15 minutes on 2 cores)
-	$(BIN)/python -m pytest --nbval-lax $(TEST_ARGS) tests $(wildcard notebooks)
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadscope --nbval-lax $(TEST_ARGS) tests $(wildcard notebooks exercises solutions)
 
 quick: setup     ## before each commit: lint and the quick tests (under 90 seconds)
 	$(BIN)/ruff check
-	$(BIN)/python -m pytest -q -m "not slow" $(TEST_ARGS)
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadscope -m "not slow" $(TEST_ARGS)
 
 run: setup       ## execute the chapters: seconds, memory, claims and figures of each
 	$(BIN)/mtl-teach run $(CHAPTERS)
