@@ -97,34 +97,47 @@ def _stack_labels(kind, rows, width, padding_side):
 class MixedBatches:
     """An endless, resumable stream of mixed batches over the training rows of all tasks.
 
-    sampler     "proportional", "uniform", "temperature": how often each task is drawn; "joint": draws texts, each
-                with all the labels it has in any task
-    batch_size  texts per step, over all processes together, so that results do not depend on their number
-    bucket      batch texts of like length: each task's rows are sorted by length and dealt out in step, so that
-                every batch keeps the sampler's mix of tasks
+    sampler      how often each task is drawn: "proportional", "uniform", "temperature", "annealed", "round_robin" (see
+                 samplers.py); or "joint": draws texts, each with all the labels it has in any task
+    temperature, cap   of the samplers that look at the tasks' sizes
+    steps        how many batches the run will take, which "annealed" must know; the stream does not end there
+    batch_size   texts per step, over all processes together, so that results do not depend on their number
+    bucket       batch texts of like length: each task's rows are sorted by length and dealt out in step, so that
+                 every batch keeps the sampler's mix of tasks
+
+    "round_robin" gives batches of one task each. In every round each task has one turn, in a new order: no task always
+    has the last word before another. A task whose rows are used up is reshuffled and goes on.
 
     The same seed gives the same batches. `state_dict()` is a few integers; loading it continues exactly there.
     """
 
     def __init__(self, tasks: TaskSet, tokenizer, batch_size: int = 32, sampler: str = "proportional", *,
-                 temperature: float = 2.0, bucket: bool = True, seed: int = 0, max_length: int | None = None,
-                 rank: int = 0, world: int = 1):
+                 temperature: float = 2.0, cap: int | None = None, steps: int | None = None, bucket: bool = True,
+                 seed: int = 0, max_length: int | None = None, rank: int = 0, world: int = 1):
         if batch_size < world:
             raise TaskError(f"batch_size={batch_size} leaves nothing for some of the {world} processes; raise it.")
+        if sampler == "joint" and cap is not None:
+            raise TaskError("cap means nothing for sampler='joint', which draws texts and not tasks.")
         self.tasks, self.pad = tasks.specs, tokenizer.pad_token_id
         self.batch_size, self.rank, self.world, self.seed = batch_size, rank, world, seed
         encoded = {name: encode(data.task, data.train, tokenizer, max_length) for name, data in tasks.items()}
         self.pools = _join(encoded) if sampler == "joint" else {
             name: [[(name, row)] for row in rows] for name, rows in encoded.items()}
         sizes = {name: len(pool) for name, pool in self.pools.items()}
-        self.sampler = TaskSampler(sizes, "proportional" if sampler == "joint" else sampler, temperature, seed)
-        self.per_chunk = self._chunk_size(sizes) if bucket else 1
+        self.sampler = TaskSampler(sizes, "proportional" if sampler == "joint" else sampler, temperature, seed, cap=cap,
+                                   total=steps and steps * batch_size)
+        self.in_turns = sampler == "round_robin"
+        self.per_chunk = self._chunk_size(sizes, steps) if bucket else 1
         self._start, self._at, self._queue = self.sampler.state_dict(), 0, []
 
-    def _chunk_size(self, sizes):
-        """Batches drawn together: never so many that a small task would fill a batch with copies of one row."""
-        once = min(sizes[name] / (p * self.batch_size) for name, p in self.sampler.probabilities.items())
-        return max(1, min(LONGEST_BUCKET, int(once)))
+    def _chunk_size(self, sizes, steps):
+        """Batches (in turns: rounds) that are drawn together: never so many that a small task would fill a batch with
+        copies of one row, nor, while alpha falls, more than a twentieth of the run."""
+        if self.in_turns:
+            return max(1, min(LONGEST_BUCKET, min(sizes.values()) // self.batch_size))
+        once = min(sizes[name] / (p * self.batch_size) for name, p in self.sampler.most().items())
+        twentieth = steps // 20 if self.sampler.recipe["sampler"] == "annealed" else LONGEST_BUCKET
+        return max(1, min(LONGEST_BUCKET, twentieth, int(once)))
 
     def __iter__(self):
         return self
@@ -147,17 +160,36 @@ class MixedBatches:
         return self._queue[self._at - 1]
 
     def _draw_chunk(self):
-        drawn = self.sampler.draw(self.per_chunk * self.batch_size)
+        size, number = self.batch_size, self.per_chunk
+        if self.in_turns:
+            drawn = self.sampler.take(dict.fromkeys(self.pools, number * size))
+        else:
+            drawn = self.sampler.draw(number * size)
         rng = np.random.default_rng([self.seed, self.sampler.chunk])
-        keyed = []
-        for name, pool in self.pools.items():
-            rows = [pool[i] for task, i in drawn if task == name]
-            lengths = [len(row[0][1].ids) for row in rows]
-            order = np.lexsort((rng.random(len(rows)), lengths))                     # ties in random order
-            keyed += [((place + rng.random()) / len(rows), rows[i]) for place, i in enumerate(order)]
+        return (self._turns if self.in_turns else self._mixed)(drawn, rng)
+
+    def _mixed(self, drawn, rng):
+        """Every task's rows are spread evenly over the chunk, so that its batches are alike in their mix of tasks."""
+        keyed, size = [], self.batch_size
+        for name in self.pools:
+            rows = self._by_length(name, drawn, rng)
+            keyed += [((place + rng.random()) / len(rows), row) for place, row in enumerate(rows)]
         keyed.sort(key=lambda pair: pair[0])
-        units, size = [unit for _, unit in keyed], self.batch_size
+        units = [unit for _, unit in keyed]
         return [units[b * size:(b + 1) * size] for b in rng.permutation(self.per_chunk)]
+
+    def _turns(self, drawn, rng):
+        """Rounds in which each task has one batch, in a new order each."""
+        piles, size = {}, self.batch_size
+        for name in self.pools:
+            rows = self._by_length(name, drawn, rng)
+            piles[name] = [rows[b * size:(b + 1) * size] for b in rng.permutation(self.per_chunk)]
+        return [piles[name].pop() for _ in range(self.per_chunk) for name in rng.permutation(list(piles))]
+
+    def _by_length(self, name, drawn, rng):
+        """The drawn rows of a task, sorted by length, ties in random order."""
+        rows = [self.pools[name][i] for task, i in drawn if task == name]
+        return [rows[i] for i in np.lexsort((rng.random(len(rows)), [len(row[0][1].ids) for row in rows]))]
 
     def state_dict(self) -> dict:
         return {"sampler": self._start, "at": self._at}

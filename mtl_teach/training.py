@@ -53,29 +53,36 @@ class History:
 
 
 def fit(model, tasks: TaskSet, *, steps: int = 300, batch_size: int = 32, lr: float = 1e-3, sampler: str = "proportional",
-        temperature: float = 2.0, loss_weights: dict[str, float] | None = None, warmup: float = 0.1, clip: float | None = 1.0,
-        weight_decay: float = 0.01, bucket: bool = True, precision: str = "fp32", seed: int = 0, checkpoints=None,
-        save_every: int = 100, progress: bool | None = None) -> History:
+        temperature: float = 2.0, cap: int | None = None, loss_weights: dict[str, float] | None = None, warmup: float = 0.1,
+        clip: float | None = 1.0, weight_decay: float = 0.01, bucket: bool = True, precision: str = "fp32", seed: int = 0,
+        checkpoints=None, save_every: int = 100, watch=(), progress: bool | None = None) -> History:
     """Train all tasks together for a number of steps and return the losses by task.
 
     lr            AdamW's peak rate: linear warm-up over the first `warmup` share of the steps, then linear decay
-    sampler       how often each task is drawn: "proportional", "uniform", "temperature", "joint" (see MixedBatches)
+    sampler       how often each task is drawn: "proportional", "uniform", "temperature", "annealed", "round_robin", "joint";
+                  temperature and cap are theirs (see MixedBatches and samplers.py)
     loss_weights  {task: weight}; 1 where a task is not named
     clip          largest norm of the gradient; None: no clipping
     precision     "fp32", or "bf16" autocast; "fp16" on a GPU only
     checkpoints   a folder: state is saved there every `save_every` steps, and a later call continues from the
                   newest checkpoint to the same losses, bit for bit on a CPU
+    watch         instruments that look at some of the steps and change nothing: mt.GradientWatch(), mt.AffinityWatch(),
+                  one or a list of them
     progress      a progress bar; None shows it on a terminal or in a notebook only
 
     Raises TaskError before anything is changed, TrainingError when a loss is not finite or the disk is full.
     """
     weights = _check(model, tasks, steps, precision, loss_weights)
+    watches = [watch] if hasattr(watch, "see") else list(watch)
+    for each in watches:
+        each.begin(model)
     accelerator = _accelerator(precision)
-    batches = MixedBatches(tasks, model.backbone.tokenizer, batch_size, sampler, temperature=temperature, bucket=bucket,
-                           seed=seed, max_length=model.backbone.max_length,
+    batches = MixedBatches(tasks, model.backbone.tokenizer, batch_size, sampler, temperature=temperature, cap=cap,
+                           steps=steps, bucket=bucket, seed=seed, max_length=model.backbone.max_length,
                            rank=accelerator.process_index, world=accelerator.num_processes)
     torch.manual_seed(seed)
     run = _Run(model, accelerator, batches, _optimizer(model, lr, weight_decay), steps, warmup, clip, weights, precision)
+    run.watches = watches
     store = None
     if checkpoints is not None:
         from .checkpoints import CheckpointStore
@@ -161,7 +168,7 @@ class _Run:
         self.optimizer, self.schedule = accelerator.prepare_optimizer(optimizer), schedule
         self.history = History(list(weights))
         self.flush_every = 1 if accelerator.device.type == "cpu" else 16       # reading losses from a GPU makes it wait
-        self.waiting = []
+        self.waiting, self.watches = [], []
 
     def to_the_end(self, store, save_every, progress):
         import time
@@ -182,6 +189,9 @@ class _Run:
 
     def step(self, store):
         batch = next(self.batches).to(self.accelerator.device)
+        for watch in self.watches:
+            watch.see(self.plain, batch, step=len(self.history) + len(self.waiting) + 1, lr=self.schedule.get_last_lr()[0],
+                      autocast=self.accelerator.autocast)
         with self.accelerator.autocast():
             outputs, penalty = self.model(batch)
             losses = {name: out.loss for name, out in outputs.items()}
