@@ -18,8 +18,9 @@ KEPT = 2
 class CheckpointStore:
     """The checkpoints of one run in a folder: `step-000100/`, the newest KEPT of them.
 
-    A checkpoint holds weights, optimizer, schedule, the place in the stream of batches, the losses so far and
-    the states of all random generators. Each also says which tasks and settings it belongs to.
+    A checkpoint holds weights, optimizer, schedule, the place in the stream of batches, the losses so far, what the
+    weighting and the gradient method remember, and the states of all random generators. Each also says which tasks and
+    settings it belongs to.
     """
 
     def __init__(self, folder, run, settings: dict):
@@ -33,7 +34,7 @@ class CheckpointStore:
 
     def facts(self) -> dict:
         model = self.run.plain
-        return {"algorithm": type(model).__name__, "knobs": model.knobs, "trained": sorted(self.run.weights),
+        return {"algorithm": type(model).__name__, "knobs": model.knobs, "trained": sorted(self.run.names),
                 "tasks": [task.to_dict() for task in model.tasks.values()], "settings": self.settings}
 
     def resume(self) -> bool:
@@ -53,6 +54,10 @@ class CheckpointStore:
         self.run.optimizer.load_state_dict(state["optimizer"])
         self.run.schedule.load_state_dict(state["schedule"])
         self.run.batches.load_state_dict(state["batches"])
+        self.run.weighting.load_state_dict(state["weighting"])
+        if self.run.method:
+            self.run.method.load_state_dict(state["method"])
+        self.run.passes.layer = state["layer"]
         self.run.history.steps, self.run.history.seconds = state["history"], state["seconds"]
         torch.set_rng_state(state["cpu_rng"])
         if state["cuda_rng"] and torch.cuda.is_available():
@@ -65,7 +70,9 @@ class CheckpointStore:
             return
         run, step = self.run, len(self.run.history)
         state = {"model": run.plain.state_dict(), "optimizer": run.optimizer.state_dict(), "schedule": run.schedule.state_dict(),
-                 "batches": run.batches.state_dict(), "history": run.history.steps, "seconds": run.history.seconds,
+                 "batches": run.batches.state_dict(), "weighting": run.weighting.state_dict(), "layer": run.passes.layer,
+                 "method": run.method.state_dict() if run.method else None,
+                 "history": run.history.steps, "seconds": run.history.seconds,
                  "cpu_rng": torch.get_rng_state(),
                  "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []}
         aside, final = self.folder / f".writing-{step:06d}", self.folder / f"step-{step:06d}"

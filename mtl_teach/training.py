@@ -2,6 +2,9 @@
 
     total = sum over tasks of weight x mean loss over the task's own rows  +  model.penalty()
 
+The weights come from a weighting (balancing/weightings.py); a gradient method (balancing/gradients.py) may turn the tasks'
+gradients into another direction than their sum.
+
 Devices, several processes and mixed precision are accelerate's. `accelerate launch --multi_gpu script.py` on GPUs,
 or `torchrun --nproc-per-node 2 script.py` on a CPU, trains the same thing with the same batches.
 """
@@ -11,11 +14,13 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from dataclasses import dataclass, field
 
 import torch
 
+from .balancing import as_gradients, as_weighting, check_balance
+from .balancing.passes import MixedPass, TaskPasses
 from .batching import MixedBatches
+from .history import History
 from .tasks import TaskError, TaskSet, nearest
 
 PRECISIONS = ("fp32", "bf16", "fp16")
@@ -25,43 +30,22 @@ class TrainingError(RuntimeError):
     """Training had to stop; the message says why, and which checkpoint is good."""
 
 
-@dataclass
-class History:
-    """What happened at each step: one dictionary per step with "step", "total", "lr" and a loss per task present."""
-
-    tasks: list[str]
-    steps: list[dict] = field(default_factory=list)
-    seconds: float = 0.0
-
-    def frame(self):
-        """A pandas DataFrame indexed by step; NaN where a task was absent from the batch."""
-        import pandas as pd
-        return pd.DataFrame(self.steps, columns=["step", "total", "lr", *self.tasks]).set_index("step")
-
-    def last(self, window: int = 50) -> dict[str, float]:
-        """Each task's mean loss over the last `window` steps."""
-        return self.frame()[self.tasks].tail(window).mean().to_dict()
-
-    def __len__(self):
-        return len(self.steps)
-
-    def __repr__(self):
-        if not self.steps:
-            return "History(no steps yet)"
-        losses = ", ".join(f"{name} {loss:.3f}" for name, loss in self.last().items())
-        return f"History({len(self)} steps in {self.seconds:.1f} s; mean loss of the last 50: {losses})"
-
-
 def fit(model, tasks: TaskSet, *, steps: int = 300, batch_size: int = 32, lr: float = 1e-3, sampler: str = "proportional",
-        temperature: float = 2.0, cap: int | None = None, loss_weights: dict[str, float] | None = None, warmup: float = 0.1,
-        clip: float | None = 1.0, weight_decay: float = 0.01, bucket: bool = True, precision: str = "fp32", seed: int = 0,
-        checkpoints=None, save_every: int = 100, watch=(), progress: bool | None = None) -> History:
+        temperature: float = 2.0, cap: int | None = None, weighting="equal", gradients=None,
+        loss_weights: dict[str, float] | None = None, warmup: float = 0.1, clip: float | None = 1.0,
+        weight_decay: float = 0.01, bucket: bool = True, precision: str = "fp32", seed: int = 0, checkpoints=None,
+        save_every: int = 100, watch=(), progress: bool | None = None) -> History:
     """Train all tasks together for a number of steps and return the losses by task.
 
     lr            AdamW's peak rate: linear warm-up over the first `warmup` share of the steps, then linear decay
     sampler       how often each task is drawn: "proportional", "uniform", "temperature", "annealed", "round_robin", "joint";
                   temperature and cap are theirs (see MixedBatches and samplers.py)
-    loss_weights  {task: weight}; 1 where a task is not named
+    weighting     how much each loss counts: "equal", "uncertainty", "dwa", "gradnorm", "famo", "gls", "rlw", {task: weight},
+                  or an object such as mt.Uncertainty(rate=0.02)
+    gradients     how conflicts in the shared weights are settled: None (their sum), "pcgrad", "gradvac", "mgda", "cagrad",
+                  "imtl-g", "aligned-mtl", "nash-mtl", "upgrad", an object such as mt.CAGrad(c=0.2), or an aggregator of
+                  torchjd; "sum" changes nothing, by a pass per task
+    loss_weights  {task: weight}, 1 where a task is not named: the same as weighting={task: weight}
     clip          largest norm of the gradient; None: no clipping
     precision     "fp32", or "bf16" autocast; "fp16" on a GPU only
     checkpoints   a folder: state is saved there every `save_every` steps, and a later call continues from the
@@ -72,7 +56,7 @@ def fit(model, tasks: TaskSet, *, steps: int = 300, batch_size: int = 32, lr: fl
 
     Raises TaskError before anything is changed, TrainingError when a loss is not finite or the disk is full.
     """
-    weights = _check(model, tasks, steps, precision, loss_weights)
+    weighting, method = _check(model, tasks, steps, precision, loss_weights, weighting, gradients)
     watches = [watch] if hasattr(watch, "see") else list(watch)
     for each in watches:
         each.begin(model)
@@ -81,12 +65,18 @@ def fit(model, tasks: TaskSet, *, steps: int = 300, batch_size: int = 32, lr: fl
                            steps=steps, bucket=bucket, seed=seed, max_length=model.backbone.max_length,
                            rank=accelerator.process_index, world=accelerator.num_processes)
     torch.manual_seed(seed)
-    run = _Run(model, accelerator, batches, _optimizer(model, lr, weight_decay), steps, warmup, clip, weights, precision)
+    epoch = max(1, round(sum(len(data.train) for data in tasks.values()) / batch_size))
+    weighting.start(tasks.specs, epoch=epoch, seed=seed, device=accelerator.device)
+    if method:
+        method.start(tasks, seed=seed)
+    run = _Run(model, accelerator, batches, _optimizer(model, lr, weight_decay), steps, warmup, clip, weighting, method)
     run.watches = watches
     store = None
     if checkpoints is not None:
         from .checkpoints import CheckpointStore
-        store = CheckpointStore(checkpoints, run, dict(steps=steps, batch_size=batch_size, lr=lr, sampler=sampler, seed=seed))
+        store = CheckpointStore(checkpoints, run, dict(
+            steps=steps, batch_size=batch_size, lr=lr, sampler=sampler, temperature=temperature, cap=cap, seed=seed,
+            weighting=weighting.settings(), gradients=method and method.settings()))
         store.resume()
     was_training = model.training
     try:
@@ -96,8 +86,8 @@ def fit(model, tasks: TaskSet, *, steps: int = 300, batch_size: int = 32, lr: fl
     return run.history
 
 
-def _check(model, tasks, steps, precision, loss_weights):
-    """Refuse what cannot work, before anything is changed; returns a weight for every task."""
+def _check(model, tasks, steps, precision, loss_weights, weighting, gradients):
+    """Refuse what cannot work, before anything is changed; returns the weighting and the gradient method."""
     for name in tasks:
         if name not in model.tasks:
             raise TaskError(f"the model has no head for the task {name!r}.{nearest(name, model.tasks)}")
@@ -112,10 +102,12 @@ def _check(model, tasks, steps, precision, loss_weights):
     if precision == "fp16" and not torch.cuda.is_available():
         raise TaskError("fp16 needs a GPU: on a CPU its small range turns gradients into zeros and infinities. "
                         "Use 'bf16' or 'fp32'.")
-    unknown = [name for name in loss_weights or {} if name not in tasks]
-    if unknown:
-        raise TaskError(f"loss_weights names an unknown task {unknown[0]!r}.{nearest(unknown[0], tasks)}")
-    return {name: 1.0 for name in tasks} | (loss_weights or {})
+    if loss_weights and weighting != "equal":
+        raise TaskError(f"loss_weights are fixed weights, weighting={weighting!r} another rule for them: give one of the two.")
+    weighting, method = as_weighting(loss_weights or weighting), as_gradients(gradients)
+    weighting.start(tasks.specs)                                                    # refuses weights of unknown tasks
+    check_balance(model, weighting, method, precision)
+    return weighting, method
 
 
 def _accelerator(precision):
@@ -157,8 +149,9 @@ class _Forward(torch.nn.Module):
 class _Run:
     """One training run: what a step does, and what a checkpoint must hold."""
 
-    def __init__(self, model, accelerator, batches, optimizer, steps, warmup, clip, weights, precision):
-        self.accelerator, self.batches, self.steps, self.clip, self.weights = accelerator, batches, steps, clip, weights
+    def __init__(self, model, accelerator, batches, optimizer, steps, warmup, clip, weighting, method):
+        self.accelerator, self.batches, self.steps, self.clip = accelerator, batches, steps, clip
+        self.weighting, self.method, self.names = weighting, method, list(weighting.tasks)
         ramp = max(1, round(warmup * steps))
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda i: min((i + 1) / ramp, max(0.0, (steps - i) / max(1, steps - ramp))))
@@ -166,9 +159,10 @@ class _Run:
         model.to(accelerator.device)
         self.model = accelerator.prepare_model(_Forward(model))
         self.optimizer, self.schedule = accelerator.prepare_optimizer(optimizer), schedule
-        self.history = History(list(weights))
+        self.passes = TaskPasses(self) if method else MixedPass(self)
+        self.history = History(self.names)
         self.flush_every = 1 if accelerator.device.type == "cpu" else 16       # reading losses from a GPU makes it wait
-        self.waiting, self.watches = [], []
+        self.waiting, self.watches, self.store = [], [], None
 
     def to_the_end(self, store, save_every, progress):
         import time
@@ -179,7 +173,7 @@ class _Run:
                 self.step(store)
                 done = len(self.history) + len(self.waiting)
                 if done == self.steps or (store and done % save_every == 0):
-                    self.flush(store)
+                    self.flush()
                 self.history.seconds += time.perf_counter() - begin
                 if store and (done == self.steps or done % save_every == 0):
                     store.save()
@@ -187,56 +181,82 @@ class _Run:
                 if bar.disable is False and done % 10 == 0 and self.history.steps:
                     bar.set_postfix({k: f"{v:.3f}" for k, v in self.history.last(10).items()})
 
-    def step(self, store):
-        batch = next(self.batches).to(self.accelerator.device)
-        for watch in self.watches:
-            watch.see(self.plain, batch, step=len(self.history) + len(self.waiting) + 1, lr=self.schedule.get_last_lr()[0],
-                      autocast=self.accelerator.autocast)
-        with self.accelerator.autocast():
-            outputs, penalty = self.model(batch)
-            losses = {name: out.loss for name, out in outputs.items()}
-            total = sum(self.weights[name] * loss for name, loss in losses.items()) + penalty
-        self.waiting.append((list(losses), torch.stack([total.detach(), *(loss.detach() for loss in losses.values())]),
-                             self.schedule.get_last_lr()[0]))
+    def step(self, store=None):
+        self.store = store
+        batch, number = next(self.batches), len(self.history) + len(self.waiting) + 1
+        self._watch(batch, number)
+        losses, penalty = self.passes.losses(batch)                                  # with a gradient method: gradients too
+        known = self._known(losses)
+        weights = self.weighting(known)
+        constant = self.weighting.constant(known) + (penalty.detach() if isinstance(penalty, torch.Tensor) else penalty)
+        entry = {"step": number, "lr": self.schedule.get_last_lr()[0]}
+        self.waiting.append((known, weights, constant, entry))
         if len(self.waiting) >= self.flush_every:
-            self.flush(store)
-        self.accelerator.backward(total)
+            self.flush()
+        norms = self.passes.norms(known) if self.weighting.asks_norms else None
+        mix = self.passes.backward(weights)
+        if self.method:
+            entry["weights"] = mix                                                   # what became of the weights
         if self.clip:
             self.accelerator.clip_grad_norm_(self.plain.parameters(), self.clip)
         self.optimizer.step()
+        self.plain.after_step(self.schedule.get_last_lr()[0])
         self.schedule.step()
         self.optimizer.zero_grad()
+        if self.weighting.adaptive:
+            self.weighting.learn(known, norms, self._known(self.passes.again()) if self.weighting.asks_after else None)
 
-    def flush(self, store):
+    def _watch(self, batch, number):
+        batch = batch.to(self.accelerator.device) if self.watches else None
+        for watch in self.watches:
+            watch.see(self.plain, batch, step=number, lr=self.schedule.get_last_lr()[0], autocast=self.accelerator.autocast)
+
+    def _known(self, losses):
+        """Detached; where weights depend on them, of the rows of all processes together."""
+        losses = {name: loss.detach() for name, loss in losses.items()}
+        return self._over_processes(losses) if self.weighting.adaptive else losses
+
+    def flush(self):
         """Move the waiting losses into the history; stop if one of them is not a finite number."""
-        for names, values, lr in self.waiting:
-            if self.accelerator.num_processes > 1:
-                names, values = self._over_processes(names, values)
-            numbers = values.float().tolist()
-            wrong = [name for name, x in zip(["the total", *names], numbers) if not math.isfinite(x)]
-            if wrong:
-                raise TrainingError(self._not_finite(wrong, store))
-            self.history.steps.append({"step": len(self.history) + 1, "total": numbers[0], "lr": lr,
-                                       **dict(zip(names, numbers[1:]))})
+        for known, weights, constant, entry in self.waiting:
+            known = self._over_processes(known)
+            losses = _numbers(known)
+            weights = _numbers(weights if self.weighting.adaptive else self.weighting(known))
+            total = sum(weights[name] * loss for name, loss in losses.items()) + float(constant)
+            wrong = [name for name, x in losses.items() if not math.isfinite(x)]
+            self.stop_if_not_finite(wrong if wrong or math.isfinite(total) else ["the total"], "loss", entry["step"])
+            entry.update({"total": total, **losses})
+            entry.setdefault("weights", weights)
+            self.history.steps.append(entry)
         self.waiting = []
 
-    def _over_processes(self, names, values):
+    def _over_processes(self, losses):
         """Processes hold shares of one batch: the mean of their losses is the loss of the whole batch."""
-        every = list(self.weights)
-        row = values.new_zeros(2, 1 + len(every))
-        row[0, 0] = values[0]
-        for name, value in zip(names, values[1:]):
-            row[:, 1 + every.index(name)] = torch.stack([value, torch.ones_like(value)])
+        if self.accelerator.num_processes == 1:
+            return losses
+        row = next(iter(losses.values())).new_zeros(2, len(self.names), dtype=torch.float32)
+        for name, value in losses.items():
+            row[:, self.names.index(name)] = torch.stack([value.float(), row.new_ones(())])
         row = self.accelerator.reduce(row, "mean")
-        present = [i for i, name in enumerate(every) if row[1, 1 + i] > 0]
-        return [every[i] for i in present], torch.stack([row[0, 0], *(row[0, 1 + i] for i in present)])
+        there = (row[1] > 0).tolist()
+        return {name: loss for name, loss, present in zip(self.names, row[0], there) if present}
 
-    def _not_finite(self, wrong, store):
-        tasks = [name for name in wrong if name != "the total"] or wrong
-        newest = store.newest() if store else None
+    def stop_if_not_finite(self, wrong, what, step=None):
+        """TrainingError that names the tasks, if there are any."""
+        if not wrong:
+            return
+        step = step or len(self.history)
+        newest = self.store.newest() if self.store else None
         kept = f"The last good checkpoint is {newest}." if newest else "No checkpoint was kept; see fit(checkpoints=...)."
-        return (f"step {len(self.history) + 1}: the loss of {', '.join(map(repr, tasks))} is not finite. Likely causes: "
-                f"a learning rate that is too high, or labels out of range. The step was not taken. {kept}")
+        raise TrainingError(f"step {step}: the {what} of {', '.join(map(repr, wrong))} is not finite. Likely "
+                            f"causes: a learning rate that is too high, or labels out of range. The step was not taken. {kept}")
+
+
+def _numbers(values):
+    """{task: number or scalar} -> {task: number}, in one transfer from the device."""
+    if not any(isinstance(value, torch.Tensor) for value in values.values()):
+        return dict(values)
+    return dict(zip(values, torch.stack([value.float() for value in values.values()]).tolist()))
 
 
 def _bar(run, progress):
