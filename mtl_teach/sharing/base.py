@@ -62,6 +62,9 @@ class SharingModel(nn.Module):
         """What the algorithm adds to the sum of the losses."""
         return 0.0
 
+    def after_step(self, lr: float) -> None:
+        """What the algorithm does to the weights after a step of the optimizer with the rate lr. `fit` calls it."""
+
     def rates(self) -> list[tuple[list[nn.Parameter], float]]:
         """Parameters that learn faster or slower than the rest, and by what factor; they are not decayed."""
         return []

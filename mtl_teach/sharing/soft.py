@@ -1,20 +1,26 @@
 """Soft parameter sharing: every task keeps a backbone of its own, and the backbones are pulled together.
 
 Hard sharing says "the same weights for all", single-task training says "nothing in common". Soft sharing stands
-between: it trains K backbones and adds to the losses a penalty on how far apart their weights are.
+between: it trains K backbones, with a price λ (the strength) on how far apart their weights are.
 
-    l2       sum over tasks of |θ_k - mean of θ|²           = 1/K sum over pairs of |θ_k - θ_l|²
+    l2       Ω = sum over tasks of |θ_k - mean of θ|²       = 1/K sum over pairs of |θ_k - θ_l|²
              (Duong et al. 2015 tie two parsers so). Every difference costs; large ones most.
-    trace    sum of the singular values of the K x P matrix whose rows are the tasks' θ_k, for each weight matrix
-             (Yang & Hospedales 2017, their "last axis flattening"). It counts how many directions the K rows need,
-             so tasks may be combinations of a few patterns instead of copies of one mean. It also shrinks the
-             weights themselves: choose much smaller strengths.
+    trace    Ω = sum of the singular values of the K x P matrix whose rows are the tasks' θ_k (Yang & Hospedales 2017);
+             see trace.py. Tasks may be combinations of a few patterns instead of copies of one mean.
 
-Limits: strength 0 is single-task training, bit for bit. The larger the strength, the closer the K backbones stay,
-and the model becomes hard sharing.
+The price can be paid in two places:
+
+    step     after each step of the optimizer with rate η, by the proximal step of ηλΩ. For l2 it is
+                 θ_k <- mean + (θ_k - mean) / (1 + 2ηλ)
+             The mean stays, whatever λ; and Adam does not see the pull, as AdamW's decay (Loshchilov & Hutter 2019).
+    loss     λΩ is added to the loss, as the papers write it. Plain gradient descent needs ηλ < 1. Adam divides a
+             weight's gradient by its usual size: a strong pull makes all of it, and the task's own signal drowns.
+
+Limits: strength 0 is single-task training, bit for bit. In "step", the larger the strength the closer the backbones
+stay, and infinity is one body for all tasks: with plain gradient descent hard sharing at the rate η / K.
 
 Cost: K backbones to keep, to train and to store, and one more pass over their weights per step; texts pass their own
-task's backbone only. The penalty's gradients need K x P numbers of memory beside the weights until the backward pass.
+task's backbone only.
 """
 
 from __future__ import annotations
@@ -30,6 +36,7 @@ from ..backbones import load_backbone
 from ..blocks import Blocks
 from ..tasks import TaskError, nearest
 from .base import SharingModel, as_key
+from .trace import shrink_singular_values, trace_norm
 
 
 class BackbonePerTask(SharingModel):
@@ -87,19 +94,24 @@ def _same_shape(name, found, wanted):
 
 
 class SoftSharing(BackbonePerTask):
-    """A backbone per task, pulled together by a penalty on the weights.
+    """A backbone per task, pulled together by a price on how far apart the weights are.
 
-    strength   how hard they are pulled; 0: not at all
+    strength   λ, how hard they are pulled; 0: not at all; math.inf, with apply="step" and "l2": one body for all
     norm       "l2" or "trace", see above
     per_layer  a number f: each layer is pulled f times as hard as the one below it, so 0.5 ties lower layers more than
                upper ones; or a list of depth + 1 factors, for the embeddings and each block. The strength multiplies them
+    apply      "step": after every step of the optimizer; `fit` does it, a loop of your own calls `model.after_step(lr)`.
+               "loss": by `penalty()`; strengths that work with Adam are about a hundred times smaller
     """
 
-    def __init__(self, backbone, tasks, *, strength: float = 0.1, norm: str = "l2", per_layer: float | list[float] = 1.0,
-                 **options):
-        if norm not in NORMS:
-            raise TaskError(f"unknown norm {norm!r}.{nearest(norm, NORMS)}")
-        super().__init__(backbone, tasks, strength=strength, norm=norm,
+    def __init__(self, backbone, tasks, *, strength: float = 10.0, norm: str = "l2", per_layer: float | list[float] = 1.0,
+                 apply: str = "step", **options):
+        for word, known in ((norm, NORMS), (apply, PLACES)):
+            if word not in known:
+                raise TaskError(f"unknown {'norm' if known is NORMS else 'apply'} {word!r}.{nearest(word, known)}")
+        if not strength >= 0 or (math.isinf(strength) and (norm, apply) != ("l2", "step")):
+            raise TaskError(f"strength={strength}: give a number of at least 0. Only norm='l2' with apply='step' takes infinity.")
+        super().__init__(backbone, tasks, strength=strength, norm=norm, apply=apply,
                          per_layer=per_layer if isinstance(per_layer, (int, float)) else list(per_layer), **options)
 
     def build(self, backbone, seed):
@@ -121,13 +133,24 @@ class SoftSharing(BackbonePerTask):
             yield task, hidden, backbone.pool(hidden, mask)
 
     def penalty(self):
-        """The strength times the norm, over all tensors of the backbones: weights, biases, embeddings, norms."""
-        if not self.knobs["strength"]:
+        """strength x norm over all tensors of the backbones (weights, biases, embeddings, norms); 0 with apply="step"."""
+        if not self.knobs["strength"] or self.knobs["apply"] == "step":
             return 0.0
         own = [list(backbone.parameters()) for backbone in self.backbones.values()]
         groups = [[tensors[i] for tensors in own for i in numbers] for _, numbers in self.groups]
         factors = [self.knobs["strength"] * factor for factor, _ in self.groups]
         return Pull.apply(NORMS[self.knobs["norm"]], len(own), factors, [len(g) for g in groups], *chain(*groups))
+
+    @torch.no_grad()
+    def after_step(self, lr):
+        """Bring the backbones together by the proximal step of lr x strength x norm; nothing with apply="loss"."""
+        if not self.knobs["strength"] or self.knobs["apply"] == "loss":
+            return
+        own = [list(backbone.parameters()) for backbone in self.backbones.values()]
+        for factor, numbers in self.groups:
+            side_by_side = [tensors for tensors in zip(*([t[i] for i in numbers] for t in own)) if tensors[0].requires_grad]
+            if side_by_side:
+                STEPS[self.knobs["norm"]](side_by_side, lr * self.knobs["strength"] * factor)
 
     @torch.no_grad()
     def distances(self):
@@ -178,31 +201,18 @@ def l2(stacks):
     return [a.square().sum() for a in away], [2 * a for a in away]
 
 
-def trace_norm(stacks):
-    """The sum of the singular values σ of M (K, P): the square roots of the eigenvalues of G = M Mᵀ (K, K).
-
-    Its gradient is U Vᵀ = G^(-1/2) M. Where a σ is 0, as for the equal backbones of the start, the norm has a kink: of
-    all its slopes there we take the smallest, which leaves that direction alone. Differentiating the square root would
-    give 0 / 0. The small σ need care twice: G is put together from the mean and the distances to it, and in float64.
-    """
-    grams = torch.stack([gram(stack) for stack in stacks]).cpu().double()                          # (N, K, K)
-    whole, cross, apart = grams[:, :1, :1], grams[:, 1:, :1], grams[:, 1:, 1:]
-    squares, vectors = torch.linalg.eigh(whole + cross + cross.mT + apart)                         # (N, K), (N, K, K)
-    sigma = squares.clamp(min=0).sqrt()
-    there = sigma > 1e-6 * sigma.max(-1, keepdim=True).values
-    inverse = torch.where(there, 1 / sigma, 0.0)
-    roots = (vectors * inverse[:, None, :] @ vectors.mT).to(stacks[0])                             # G^(-1/2): (N, K, K)
-    return sigma.sum(-1).to(stacks[0]).unbind(), [root @ stack for root, stack in zip(roots, stacks)]
-
-
-def gram(stack):
-    """Dot products of the mean θ̄ and the K distances θ_k - θ̄ with one another: (K + 1, K + 1)."""
-    mean = stack.mean(0, keepdim=True)                                                             # (1, P)
-    parts = torch.cat([mean, stack - mean])                                                        # (K + 1, P)
-    return parts @ parts.T
+def towards_mean(side_by_side, price):
+    """The proximal step of price x l2, in place: θ_k <- θ̄ + (θ_k - θ̄) / (1 + 2 price). The tensors of K tasks at a time."""
+    share = 1.0 if math.isinf(price) else 2 * price / (1 + 2 * price)
+    for tensors in side_by_side:
+        mean = torch.stack(tensors).mean(0)
+        for tensor in tensors:
+            tensor.lerp_(mean, share)
 
 
 NORMS = {"l2": l2, "trace": trace_norm}
+STEPS = {"l2": towards_mean, "trace": shrink_singular_values}
+PLACES = ("step", "loss")
 
 
 class Pull(torch.autograd.Function):
