@@ -56,9 +56,10 @@ class ActivationCache:
     def check(self, weights: list[torch.Tensor]) -> None:
         """TaskError unless the cache is empty or was filled by layers with exactly these weights.
 
-        Weights are hashed when they are first seen, and again only after they were written to.
+        Weights are hashed when they are first seen, and again only after they were written to, moved or cast. Writes
+        through `weight.data` go unseen, as PyTorch counts none of them.
         """
-        seen = [(id(weight), weight._version) for weight in weights]
+        seen = [(id(weight), weight._version, weight.dtype, weight.data_ptr()) for weight in weights]
         if seen == self._seen:
             return
         mark = fingerprint(weights)

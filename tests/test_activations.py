@@ -154,6 +154,15 @@ def test_a_cache_that_does_not_fit_its_model_is_refused(tmp_path):
         mt.fit(model, tasks.only("places"), steps=2)
 
 
+def test_a_cast_model_does_not_read_the_numbers_of_another_precision():
+    model, tasks = network()
+    model.cache = ActivationCache()
+    mt.fit(model, tasks.only("places"), steps=1)
+    model.double()
+    with pytest.raises(TaskError, match="cache in memory does not fit"):
+        mt.fit(model, tasks.only("places"), steps=1)
+
+
 def test_a_full_disk_is_an_error_and_leaves_a_sound_cache(tmp_path, monkeypatch):
     model, batch, expected = filled(tmp_path)
     cache, dumps, calls = ActivationCache(tmp_path), json.dumps, []

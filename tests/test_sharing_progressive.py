@@ -206,6 +206,32 @@ def test_frozen_columns_are_frozen_completely():
     assert changed and all("places" in key for key in changed)
 
 
+def test_the_optimizer_knows_nothing_of_frozen_columns(monkeypatch):
+    from mtl_teach import training
+    model, tasks = network()
+    made, make = [], training._optimizer
+    monkeypatch.setattr(training, "_optimizer", lambda *args: made.append(make(*args)) or made[0])
+    mt.fit(model, tasks.only("places"), steps=2)
+    own = {id(p) for p in model.task_parameters("places")}
+    assert {id(p) for group in made[0].param_groups for p in group["params"]} == own == {id(p) for p in made[0].state}
+
+
+def test_momentum_and_decay_of_a_loop_of_your_own_do_not_move_a_frozen_column():
+    tasks = task_set(kinds=("classify", "regress"))
+    model = ProgressiveNetwork(backbone("gpt2"), tasks.only("mood"))
+    batch = a_batch(model, tasks.only("mood"))
+    mine = torch.optim.AdamW(model.parameters(), lr=0.1, weight_decay=0.1)
+    for _ in range(2):                                                  # the second gradient is still there when ...
+        model(batch)["mood"].loss.backward()
+        mine.step()
+    kept = logits(model, batch)["mood"]
+    model.add_task(tasks["stars"])                                      # ... the column is frozen
+    mine.add_param_group({"params": model.task_parameters("stars")})
+    model.train()(a_batch(model, tasks.only("stars")))["stars"].loss.backward()
+    mine.step()
+    assert torch.equal(logits(model, batch)["mood"], kept)
+
+
 def test_every_parameter_belongs_to_one_task():
     model, tasks = network("bert")
     ids = [id(p) for name in tasks for p in model.task_parameters(name)]
