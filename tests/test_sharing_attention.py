@@ -256,11 +256,11 @@ def test_the_models_gradients_against_finite_differences(style, algorithm):
         with torch.no_grad(), seeded(0, name):
             direction, at = torch.randn_like(parameter), parameter.clone()
             found = []
-            for step in (1e-7, -1e-7):                                                   # so small that no relu bends
+            for step in (1e-6, -1e-6):                                                   # small: few relus bend between
                 parameter.copy_(at + step * direction)
                 found.append(total().item())
             parameter.copy_(at)
-        assert (parameter.grad * direction).sum().item() == pytest.approx((found[0] - found[1]) / 2e-7, rel=1e-5), name
+        assert (parameter.grad * direction).sum().item() == pytest.approx((found[0] - found[1]) / 2e-6, rel=1e-4), name
 
 
 # ---- task masks -----------------------------------------------------------------------------------------------------
