@@ -5,7 +5,7 @@ Values are fractions (0.85, not 85): see metrics.py for what each metric is, mea
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .baselines import cached_predictions
 from .measured import Measured, delta_m, over_seeds
@@ -25,6 +25,8 @@ class Evaluation:
     details      the same for every metric of the task, indexed by (task, metric)
     truth        {task: labels} and
     predictions  {task: the model's answers}, in the order of the rows
+    split        which split was scored; `choose` refuses results of the test split
+    rows, tasks  {task: the scored rows}, {task: its Task}: what `by_slice` needs
     """
 
     table: object
@@ -32,6 +34,8 @@ class Evaluation:
     truth: dict[str, list]
     predictions: dict[str, list]
     split: str
+    rows: dict[str, list[dict]] = field(default_factory=dict, repr=False)
+    tasks: dict[str, Task] = field(default_factory=dict, repr=False)
 
     def value(self, task: str, metric: str = "") -> float:
         """One number: `evaluate(model, tasks).value("sentiment")`."""
@@ -78,7 +82,8 @@ def evaluate(model, tasks, split: str = "test", *, baselines: bool = True, inter
                   **{column: values.get(metric) for column, values in columns.items()}} for metric in columns["value"]]
         details += found
         rows += [row | {"ceiling": task.ceiling} for row in found if row["metric"] == task.metric]
-    return Evaluation(*_tables(rows, details), truths, answers, split)
+    return Evaluation(*_tables(rows, details), truths, answers, split, {name: data.split(split) for name, data in tasks.items()},
+                      {name: data.task for name, data in tasks.items()})
 
 
 def _intervals(task, truth, answers, resamples, seed, level) -> dict[str, dict]:

@@ -13,6 +13,8 @@ from numbers import Real
 
 import numpy as np
 
+from .i18n import _
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -21,6 +23,7 @@ class Measured:
     by_seed  {seed: value}
     level    how sure the interval is
     signed   whether to show a plus sign: set for differences
+    meaning  what the sign says, where that is a convention: shown beside the number in a notebook
 
     `a - b` pairs the runs by seed, which removes what both owe to the seed; other seeds are refused.
     """
@@ -28,6 +31,7 @@ class Measured:
     by_seed: Mapping[int, float]
     level: float = 0.95
     signed: bool = False
+    meaning: str = ""
 
     def __post_init__(self):
         if not self.by_seed:
@@ -76,7 +80,7 @@ class Measured:
 
     def percent(self) -> Measured:
         """The same in points of per cent: 0.85 becomes 85."""
-        return self * 100
+        return replace(self * 100, meaning=self.meaning)
 
     def __sub__(self, other: Measured | float) -> Measured:
         return self._combine(other, lambda a, b: a - b, signed=True)
@@ -103,7 +107,8 @@ class Measured:
                              "Measure both with the same seeds.")
         pairs = other.by_seed if isinstance(other, Measured) else dict.fromkeys(self.by_seed, other)
         return replace(self, by_seed={seed: operation(value, pairs[seed]) for seed, value in self.by_seed.items()},
-                       signed=self.signed if signed is None else signed)
+                       signed=self.signed if signed is None else signed,
+                       meaning="")
 
     def __str__(self):
         """'+16.4 [11.2, 21.6], 5 seeds', with two digits of the margin and no more."""
@@ -113,7 +118,8 @@ class Measured:
         sign = "+" if self.signed else ""
         return f"{self.mean:{sign}.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}], {self.n} seeds"
 
-    __repr__ = __str__
+    def __repr__(self):
+        return f"{self}; {self.meaning}" if self.meaning else str(self)
 
 
 def decimals(margin: float, mean: float = 1.0) -> int:
@@ -171,7 +177,8 @@ def delta_m(multi: Mapping, single: Mapping, *, lower_is_better: Iterable[str] =
 
         delta_m = 1/K * sum over tasks of s * (multi - single) / single      s = -1 where lower is better, else 1
 
-    A fraction, higher is better: 0.05 means 5 % better on average over the tasks. (Some papers report the negative.)
+    A fraction, higher is better: 0.05 means 5 % better on average over the tasks. Some papers report the negative, so
+    name the sign with the number; a Measured names it itself where it is shown (`repr`).
     lower_is_better: names of tasks or metrics.
     multi, single: {task: value}; a task with several metrics has a dictionary {metric: value}, averaged first.
     Values may be Measured: then the result is a Measured, paired by seed.
@@ -186,7 +193,9 @@ def delta_m(multi: Mapping, single: Mapping, *, lower_is_better: Iterable[str] =
     if unknown:
         raise ValueError(f"lower_is_better names {sorted(unknown)}, which was not measured. Measured: {sorted(multi)}.")
     total = sum(_change(name, multi[name], single[name], lower, smallest) for name in multi) / len(multi)
-    return replace(total, signed=True) if isinstance(total, Measured) else float(total)
+    if not isinstance(total, Measured):
+        return float(total)
+    return replace(total, signed=True, meaning=_("delta-m: above 0 is better than single-task training"))
 
 
 def _change(name, multi, single, lower, smallest):

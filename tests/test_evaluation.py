@@ -219,5 +219,13 @@ def test_delta_m_refuses_what_it_cannot_compare(multi, single, options, message)
         delta_m(multi, single, **options)
 
 
+def test_shown_delta_m_names_its_sign():
+    multi, single = {"a": Measured({0: 0.9, 1: 0.6})}, {"a": Measured({0: 0.6, 1: 0.5})}
+    found = delta_m(multi, single)
+    assert "above 0 is better than single-task training" in repr(found) and "above 0" in repr(found.percent())
+    assert str(found.percent()) == repr(found.percent()).split(";")[0]                # in a sentence the number alone
+    assert "above 0" not in repr(found * -1) and "above 0" not in repr(found - found)   # another sign, another thing
+
+
 def test_the_public_names_lead_here():
     assert mt.evaluate is evaluate and mt.over_seeds is over_seeds and mt.delta_m is delta_m and mt.Measured is Measured
