@@ -12,6 +12,7 @@ _MODULES = {
     "quality": ["check_quality", "make_dirty"],
     "batching": ["Batch", "MixedBatches", "collate", "encode"],
     "backbones": ["Backbone", "load_backbone"],
+    "small_backbone": ["new_backbone"],
     "heads": ["build_head", "TaskOutput"],
     "sharing.base": ["SharingModel", "load_model"],
     "sharing.single": ["SingleTask"],
