@@ -45,7 +45,8 @@ def score(seed, folder, task, labels, backbone, lr, steps, split="test"):
 def against_labels(options):
     for labels in options.labels:
         for backbone in ("new", "tiny"):
-            run = partial(score, folder=options.folders[0], task=options.task, labels=labels, backbone=backbone, steps=options.steps)
+            run = partial(score, folder=options.folders[0], task=options.task, labels=labels, backbone=backbone,
+                          steps=options.steps)
             tries = {lr: mt.over_seeds(partial(run, lr=lr, split="validation"), (100, 101))["model"].mean for lr in GRID}
             lr = max(tries, key=tries.get)
             found = {name: value.percent() for name, value in mt.over_seeds(partial(run, lr=lr), 5).items()}
