@@ -52,11 +52,11 @@ class GradientMethod:
     def direction(self, grads: torch.Tensor, gram: torch.Tensor, at: list[int]):
         """grads (k, P) and their Gramian -> the direction (P,) and α (k,), None where a method has no weights."""
         weights = self.weights(gram, at)
-        return weights.to(grads) @ grads, weights
+        return torch.mv(grads.T, weights.to(grads)), weights
 
     def __call__(self, grads: torch.Tensor) -> torch.Tensor:
         """grads (K, P) -> direction (P,)"""
-        return self.direction(grads, grads.double() @ grads.double().T, list(range(len(grads))))[0]
+        return self.direction(grads, gramian(grads), list(range(len(grads))))[0]
 
     def settings(self) -> dict:
         return {"name": type(self).__name__, **{key: getattr(self, key) for key in self.arguments}}
@@ -78,6 +78,13 @@ class GradientMethod:
 
     def __repr__(self):
         return f"{type(self).__name__}({', '.join(f'{key}={getattr(self, key)!r}' for key in self.arguments)})"
+
+
+def gramian(grads: torch.Tensor, piece: int = 2**16) -> torch.Tensor:
+    """(K, P) -> (K, K) float64 on the CPU. There, pieces that stay in the cache are up to twice as fast as one product."""
+    if grads.device.type != "cpu":
+        return (grads @ grads.T).double().cpu()
+    return sum((part @ part.T).double() for part in grads.split(piece, dim=1))
 
 
 class SumOfGradients(GradientMethod):

@@ -16,6 +16,7 @@ from dataclasses import replace
 import torch
 
 from ..tasks import TaskError
+from .gradients import gramian
 
 
 class MixedPass:
@@ -164,7 +165,7 @@ class TaskPasses:
         scale = torch.as_tensor([float(weights[name]) for name in self.names], dtype=grads.dtype)
         if (scale != 1).any():
             grads.mul_(scale.to(grads.device)[:, None])
-        gram = (grads @ grads.T).double().cpu()
+        gram = gramian(grads)
         self.run.stop_if_not_finite([name for name, x in zip(self.names, gram.diagonal()) if not x.isfinite()], "gradient")
         direction, mix = self.method.direction(grads, gram, [self.run.names.index(name) for name in self.names])
         self._hand_out(direction, weights)

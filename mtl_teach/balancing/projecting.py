@@ -72,24 +72,26 @@ class GradVac(PCGrad):
         self.target = torch.zeros(count, count, dtype=torch.float64)                  # φ̂
 
     def solve(self, gram, at):
-        rows, orders = gram.tolist(), self.orders(len(gram))
-        return sum(self._vaccinate(i, order, rows, at) for i, order in enumerate(orders))
+        rows, targets = gram.tolist(), self.target.tolist()                           # plain numbers: K is small
+        changed = [self._vaccinate(i, order, rows, targets, at) for i, order in enumerate(self.orders(len(gram)))]
+        self.target = torch.tensor(targets, dtype=torch.float64)
+        return np.sum(changed, axis=0)
 
-    def _vaccinate(self, i, order, rows, at):
+    def _vaccinate(self, i, order, rows, targets, at):
         """The weights of task i's changed gradient; φ̂ learns on the way."""
-        weights, products = np.eye(len(rows))[i], np.array(rows[i])
+        weights, products = [float(j == i) for j in range(len(rows))], list(rows[i])
         for j in order:
-            size, other = math.sqrt(max(0.0, weights @ products)), math.sqrt(rows[j][j])
+            size, other = math.sqrt(max(0.0, sum(w * p for w, p in zip(weights, products)))), math.sqrt(rows[j][j])
             if size == 0 or other == 0:
                 continue
-            target = float(self.target[at[i], at[j]])
+            target = targets[at[i]][at[j]]
             cosine = min(1.0, max(-1.0, products[j] / (size * other)))
             if cosine < target:
                 sine = math.sqrt(max(1e-12, 1 - target**2))
                 factor = size * (target * math.sqrt(1 - cosine**2) - cosine * sine) / (other * sine)
                 weights[j] += factor
-                products = products + factor * np.array(rows[j])
-            self.target[at[i], at[j]] = (1 - self.beta) * target + self.beta * cosine
+                products = [p + factor * g for p, g in zip(products, rows[j])]
+            targets[at[i]][at[j]] = (1 - self.beta) * target + self.beta * cosine
         return weights
 
     def remembered(self):
