@@ -22,7 +22,7 @@ ROOT_ARG := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 # A read-only extension manager asks no package index. (News and updates: see tools/setup_env.py.)
 LAB_FLAGS := $(ROOT_ARG) --LabApp.extension_manager=readonly --ServerApp.root_dir=.
 
-.PHONY: help setup lab test quick run offline pins
+.PHONY: help setup lab test quick run exercises offline pins
 .DEFAULT_GOAL := help
 
 help:            ## list the commands
@@ -44,6 +44,9 @@ quick: setup     ## before each commit: lint and the quick tests (under 90 secon
 
 run: setup       ## execute the chapters: seconds, memory, claims and figures of each
 	$(BIN)/mtl-teach run $(CHAPTERS)
+
+exercises: setup ## make the exercises from the solutions
+	$(BIN)/mtl-teach release $(CHAPTERS)
 
 offline: setup   ## the same in a network namespace without interfaces (Linux)
 	unshare -rn $(BIN)/python tools/offline.py $(BIN)/mtl-teach run $(CHAPTERS)

@@ -1,4 +1,4 @@
-"""The command line: `mtl-teach run | text | notebook | doctor`."""
+"""The command line: `mtl-teach run | text | notebook | release | doctor`."""
 
 from __future__ import annotations
 
@@ -22,12 +22,21 @@ def text(args) -> int:
 
 
 def notebook(args) -> int:
-    from .notebook_text import TEXT_FOLDER, put_back
-    from .runner import find_notebook
-    written = {path.stem for path in TEXT_FOLDER.glob("*.py")}
-    known = sorted({*Path(args.folder).glob("*.ipynb"), *(Path(args.folder) / f"{stem}.ipynb" for stem in written)})
+    from .notebook_text import put_back, text_of
+    from .runner import find_notebook, name_and_folder
     for name in args.chapter:
-        print(put_back(find_notebook(name, known)))
+        stem, folder = name_and_folder(name, args.folder)
+        written = {path.stem for path in text_of(Path(folder) / "any.ipynb").parent.glob("*.py")}
+        known = sorted({*Path(folder).glob("*.ipynb"), *(Path(folder) / f"{each}.ipynb" for each in written)})
+        print(put_back(find_notebook(stem, known)))
+    return 0
+
+
+def release(args) -> int:
+    from .course.release import release_chapter
+    from .runner import find_notebooks
+    for path in find_notebooks(args.chapter, args.folder):
+        print(*release_chapter(path, Path("exercises")), sep="\n")
     return 0
 
 
@@ -42,12 +51,12 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="mtl-teach", description="The tools of a course on multi-task learning.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def command(action, what: str, chapters: str = ""):
+    def command(action, what: str, chapters: str = "", folder: str = "notebooks"):
         sub = commands.add_parser(action.__name__, help=what, description=what)
         sub.set_defaults(action=action)
         if chapters:
-            sub.add_argument("chapter", nargs=chapters, help="a number, a name or a path: 04, 04_hard_sharing")
-            sub.add_argument("--folder", default="notebooks", help="where the notebooks are (%(default)s)")
+            sub.add_argument("chapter", nargs=chapters, help="a number, a name or a path: 04, 04_hard_sharing, solutions/04")
+            sub.add_argument("--folder", default=folder, help="where the notebooks are (%(default)s)")
         return sub
 
     sub = command(run, "Execute chapters: seconds, memory, claims and figures of each.", "*")
@@ -56,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--report", default="build/run.md", help="where the table goes (%(default)s)")
     command(text, "Write chapters as text to edit, into build/text.", "*")
     command(notebook, "Put edited text back into its notebook.", "+")
+    command(release, "Make exercises from solutions.", "*", folder="solutions")
     sub = command(doctor, "Check this machine: what is missing, and what to do about it.")
     sub.add_argument("--hub", action="store_true", help="also try whether the hub can be reached")
     return top

@@ -145,12 +145,19 @@ def disk_line(free_gib: float | None = None) -> Line:
 
 
 def progress_folder() -> Path:
-    """Where your progress is kept: `.mtl_teach` at the top of the course's folder, or MTL_HOME where that is set."""
+    """Where your progress is kept: MTL_HOME where that is set, or the folder for data of programs in your home.
+
+    It lies outside of the course's own folder, so that a new clone or an upgrade leaves it alone.
+    """
     if os.environ.get("MTL_HOME"):
-        return Path(os.environ["MTL_HOME"])
-    here = Path.cwd()
-    top = next((folder for folder in (here, *here.parents) if (folder / "notebooks").is_dir()), here)
-    return top / ".mtl_teach"
+        return Path(os.environ["MTL_HOME"]).expanduser()
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Application Support"
+    else:
+        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return base / "mtl_teach"
 
 
 def progress_line(folder: Path | None = None) -> Line:

@@ -172,10 +172,10 @@ def anatomy_problems(nb, name: str, repository: str) -> list[str]:
     return found
 
 
-def colab_link(repository: str, name: str) -> str:
-    """Where a chapter opens on Colab: the notebook of this name in the repository's main branch."""
+def colab_link(repository: str, name: str, folder: str = "notebooks") -> str:
+    """Where a notebook opens on Colab: the one of this name in the repository's main branch."""
     return f"{repository.replace('https://github.com', 'https://colab.research.google.com/github')}" \
-           f"/blob/main/notebooks/{name}.ipynb"
+           f"/blob/main/{folder}/{name}.ipynb"
 
 
 def problems(nb) -> list[str]:
@@ -186,3 +186,24 @@ def problems(nb) -> list[str]:
 def chapter_problems(nb, name: str, repository: str) -> list[str]:
     """What holds for a chapter."""
     return problems(nb) + order_problems(nb) + anatomy_problems(nb, name, repository)
+
+
+def exercise_problems(nb, name: str, repository: str) -> list[str]:
+    """What holds for a notebook of exercises, and for the solutions it is made from: title, Colab link (to the
+    exercises), a link to the chapter, one set-up cell, and a check for each exercise."""
+    prose = "\n".join(cell.source for cell in sources(nb, "markdown"))
+    code = "\n".join(cell.source for cell in sources(nb, "code"))
+    asked, checked = re.findall(r"^## (\w+\.\d+)", prose, re.MULTILINE), re.findall(r"mt\.check\(\"([^\"]+)\"", code)
+    wanted = {"title: # ...": prose.startswith("# "), "link to its chapter": f"../notebooks/{name}.ipynb" in prose,
+              "Colab link": colab_link(repository, name, "exercises") in prose,
+              f"set-up cell with the id {SETUP_ID!r}": sum(cell.id == SETUP_ID for cell in sources(nb, "code")) == 1}
+    found = [f"no {part}" for part, there in wanted.items() if not there]
+    return problems(nb) + found + ([] if asked == checked else [f"headings {asked} and checks {checked} differ"])
+
+
+def solution_problems(nb, name: str, repository: str) -> list[str]:
+    """Solutions are stored as one run leaves them, and every check in them says ✓."""
+    failed = [cell.id for cell in sources(nb, "code") if "mt.check(" in cell.source
+              and not any(text.startswith("✓") for output in cell.outputs for text in output_texts(output))]
+    return (exercise_problems(nb, name, repository) + order_problems(nb)
+            + [f"{name}: the stored check is not ✓" for name in failed])

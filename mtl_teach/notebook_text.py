@@ -5,6 +5,9 @@ A chapter is kept once, as an executed .ipynb. To edit it, take it out as text a
     mtl-teach text 04          writes build/text/04_hard_sharing.py (jupytext's percent format)
     mtl-teach notebook 04      puts the text back; run it with `mtl-teach run 04 --inplace` before you commit
 
+Solutions go the same way, `mtl-teach text solutions/04`, by build/text/solutions/04_hard_sharing.py. Exercises are made
+from them (`mtl-teach release 04`) and not edited.
+
 In the text every cell carries its id as its title: `# %% claim-gain` for code, `# %% idea [markdown]` for prose.
 Cells that did not change keep their outputs.
 """
@@ -145,13 +148,20 @@ def write(nb, path: Path):
     os.replace(beside, path)
 
 
+def text_of(path: Path, folder: Path = TEXT_FOLDER) -> Path:
+    """Where the text of a notebook is; an exercise has none: ValueError."""
+    if path.parent.name == "exercises":
+        raise ValueError(f"{path} is made from solutions/{path.name}: edit that, then `mtl-teach release {path.stem}`.")
+    return (folder / "solutions" if path.parent.name == "solutions" else folder) / f"{path.stem}.py"
+
+
 def take_out(path: Path, folder: Path = TEXT_FOLDER) -> Path:
     """Write a notebook's text; refuse to overwrite text that is newer than the notebook."""
     import nbformat
-    text = folder / f"{path.stem}.py"
+    text = text_of(path, folder)
     if text.exists() and text.stat().st_mtime > path.stat().st_mtime:
         raise FileExistsError(f"{text} is newer than {path}: put it back with `mtl-teach notebook`, or remove it.")
-    folder.mkdir(parents=True, exist_ok=True)
+    text.parent.mkdir(parents=True, exist_ok=True)
     text.write_text(to_text(nbformat.read(path, as_version=4)), encoding="utf-8")
     return text
 
@@ -159,9 +169,10 @@ def take_out(path: Path, folder: Path = TEXT_FOLDER) -> Path:
 def put_back(path: Path, folder: Path = TEXT_FOLDER) -> Path:
     """Make the notebook `path` from its text; outputs of unchanged cells stay."""
     import nbformat
-    text = folder / f"{path.stem}.py"
+    text = text_of(path, folder)
     if not text.exists():
         raise FileNotFoundError(f"{text} does not exist: write it with `mtl-teach text {path.stem}`.")
     old = nbformat.read(path, as_version=4) if path.exists() else None
+    path.parent.mkdir(parents=True, exist_ok=True)
     write(from_text(text.read_text(encoding="utf-8"), old), path)
     return path

@@ -47,13 +47,29 @@ class Run:
 
 
 def find_notebooks(names=(), folder="notebooks") -> list[Path]:
-    """The notebooks meant: all of the folder, or those named by path, name or number ("04" is 04_hard_sharing)."""
+    """The notebooks meant: all of the folder, or those named by path, name or number ("04" is 04_hard_sharing).
+
+    A name may bring its folder: "solutions/04"; "solutions" alone means all of them.
+    """
+    if names:
+        return [path for name in names for path in _find(name, folder)]
     known = sorted(Path(folder).glob("*.ipynb"))
-    if not names:
-        if not known:
-            raise FileNotFoundError(f"no notebooks in {folder!r}; call this in the folder of the course.")
-        return known
-    return [find_notebook(name, known) for name in names]
+    if not known:
+        raise FileNotFoundError(f"no notebooks in {str(folder)!r}; call this in the folder of the course.")
+    return known
+
+
+def _find(name, folder):
+    if Path(name).is_dir():
+        return find_notebooks(folder=name)
+    name, folder = name_and_folder(name, folder)
+    return [find_notebook(name, sorted(Path(folder).glob("*.ipynb")))]
+
+
+def name_and_folder(name: str, folder) -> tuple[str, str]:
+    """"solutions/04" -> ("04", "solutions"); a name alone, or the path of a notebook, stays in `folder`."""
+    path = Path(name)
+    return (path.name, str(path.parent)) if path.parent != Path() and not path.is_file() else (name, folder)
 
 
 def find_notebook(name: str, known: list[Path]) -> Path:

@@ -1,0 +1,290 @@
+"""The words checks are written in. Each says what is wrong, what the learner probably did, and what to try.
+
+    expect_close(got, want, says="Each task's loss is the mean over its own rows.", next="Select rows first.")
+    compare(answer, [losses, ids], reference, says=..., known=MISTAKES)        call, compare, and name the mistake
+    raise Wrong("The weights must add up to 1; yours add up to {total}.", why=..., next=..., total=total)
+
+Text stands here plain, with {fields}; it goes through gettext before the fields are filled in. A number, list, numpy
+array or tensor with the right values is right: what a learner computes with is their own affair.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from ..i18n import _
+from .wire import pack, unpack
+
+RTOL, ATOL = 1e-3, 1e-5                  # float32, in whatever order the learner adds up
+
+
+class Wrong(Exception):
+    """The answer is not right.
+
+    says: what is wrong. why: what probably happened. next: what to try. shows: what was seen, in numbers.
+    """
+
+    def __init__(self, says: str, why: str = "", next: str = "", shows: str = "", **values):
+        fill = {name: short(value) for name, value in values.items()}
+        self.says, self.why, self.next, self.shows = (filled(_(part), fill) for part in (says, why, next, shows))
+        if not self.says:
+            self.says, self.shows = self.shows, ""
+        super().__init__(self.says)
+
+
+def filled(text: str, values: dict[str, str]) -> str:
+    """Put values in place of {name}; braces around anything else stay, for a message may show code."""
+    return re.sub(r"\{(\w+)\}", lambda found: values.get(found[1], found[0]), text)
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A misconception: what one gets from it, and what to say. `wrong` takes the arguments of the answer."""
+
+    wrong: Callable
+    why: str
+    next: str = ""
+
+
+@dataclass
+class Fresh:
+    """Random inputs of one check; everything follows from `seed`."""
+
+    seed: int
+    rng: np.random.Generator = field(init=False)
+
+    def __post_init__(self):
+        self.rng = np.random.default_rng(self.seed)
+
+    def normal(self, *shape, scale: float = 1.0) -> torch.Tensor:
+        return torch.from_numpy(np.asarray(self.rng.normal(0, scale, shape), dtype=np.float32))
+
+    def uniform(self, *shape, low: float = 0.0, high: float = 1.0) -> torch.Tensor:
+        return torch.from_numpy(np.asarray(self.rng.uniform(low, high, shape), dtype=np.float32))
+
+    def integers(self, low: int, high: int, *shape) -> torch.Tensor:
+        """low to high, both included; a long tensor."""
+        return torch.from_numpy(np.asarray(self.rng.integers(low, high + 1, shape)))
+
+    def integer(self, low: int, high: int) -> int:
+        return int(self.rng.integers(low, high + 1))
+
+    def number(self, low: float, high: float, digits: int = 2) -> float:
+        return round(float(self.rng.uniform(low, high)), digits)
+
+    def pick(self, options):
+        return options[int(self.rng.integers(len(options)))]
+
+    def sample(self, options, count: int) -> list:
+        """Different ones, in random order."""
+        return [options[i] for i in self.rng.permutation(len(options))[:count]]
+
+    def shuffled(self, options) -> list:
+        return self.sample(options, len(options))
+
+
+# ---- looking at values ------------------------------------------------------------------------------------------------
+
+def numbers(value) -> np.ndarray | None:
+    """The value as a float array; None where it is not numbers in a regular shape."""
+    try:
+        if isinstance(value, torch.Tensor):
+            return value.detach().to(torch.float64).numpy() if not value.is_complex() else None
+        if isinstance(value, (list, tuple)) and any(isinstance(part, torch.Tensor) for part in value):
+            return np.stack([numbers(part) for part in value])
+        array = np.asarray(value)
+        return array.astype(np.float64) if array.dtype.kind in "biuf" else None
+    except (TypeError, ValueError, RuntimeError):
+        return None
+
+
+def close(got, want, rtol: float = RTOL, atol: float = ATOL) -> bool:
+    """Whether two values are alike: numbers nearly, everything else exactly; dicts and lists part by part."""
+    a, b = numbers(got), numbers(want)
+    if a is not None and b is not None:
+        return a.shape == b.shape and bool(np.allclose(a, b, rtol=rtol, atol=atol, equal_nan=True))
+    if isinstance(want, Mapping):
+        return isinstance(got, Mapping) and got.keys() == want.keys() and all(
+            close(got[key], want[key], rtol, atol) for key in want)
+    if isinstance(want, (list, tuple)):
+        return isinstance(got, (list, tuple)) and len(got) == len(want) and all(
+            close(x, y, rtol, atol) for x, y in zip(got, want))
+    return (a is None) == (b is None) and bool(got == want)
+
+
+def short(value) -> str:
+    """A value as it stands in a message: a few digits, a few entries."""
+    if isinstance(value, (torch.Tensor, np.ndarray)):
+        flat = value.tolist()
+        size = value.numel() if isinstance(value, torch.Tensor) else value.size
+        return short(flat) if size <= 12 else _("{shape} beginning {first}").format(
+            shape=tuple(value.shape), first=short(value.reshape(-1)[:4].tolist()))
+    if isinstance(value, bool) or value is None or isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{k!r}: {quoted(v)}" for k, v in list(value.items())[:6]) + (", ...}" if len(value) > 6 else "}")
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(quoted, value[:8])) + (", ...]" if len(value) > 8 else "]")
+    return repr(value)[:200]
+
+
+def quoted(value) -> str:
+    return repr(value) if isinstance(value, str) else short(value)
+
+
+def called(value) -> str:
+    """'a tensor of shape (3, 2)', 'the text ...', for messages about types."""
+    array = numbers(value)
+    if isinstance(value, str):
+        return _("the text {value!r}").format(value=value[:40])
+    if isinstance(value, torch.Tensor):
+        return _("a {dtype} tensor of shape {shape}").format(dtype=str(value.dtype)[6:], shape=tuple(value.shape))
+    if array is not None and array.ndim == 0:
+        return _("the number {value}").format(value=short(value))
+    return {type(None): "None", dict: _("a dict"), list: _("a list"), tuple: _("a tuple")}.get(type(value), type(value).__name__)
+
+
+# ---- expectations -----------------------------------------------------------------------------------------------------
+
+def expect(condition, says: str, why: str = "", next: str = "", **values) -> None:
+    if not condition:
+        raise Wrong(says, why, next, **values)
+
+
+def expect_type(got, kind, name: str = "") -> None:
+    """kind: dict, list, str, "number", "tensor" (anything that holds numbers in a regular shape) or "index" (ints)."""
+    what = name or _("the result")
+    if got is None:
+        raise Wrong("{what} is None.", why="A function without `return` gives None.",
+                    next="End the function with `return ...`.", what=what)
+    array = numbers(got)
+    fits = {"number": array is not None and array.ndim == 0, "tensor": array is not None,
+            "index": array is not None and bool(np.all(array == np.round(array)))}.get(kind)
+    if fits is None:
+        fits = isinstance(got, (list, tuple) if kind is list else kind)
+    words = {"number": _("one number"), "tensor": _("a tensor of numbers"), "index": _("whole numbers"), dict: _("a dict"),
+             list: _("a list"), str: _("a text")}
+    if not fits:
+        raise Wrong("{what} must be {wanted}; yours is {found}.", what=what, wanted=words.get(kind, str(kind)), found=called(got))
+
+
+def expect_shape(got, shape, axes: str = "", name: str = "") -> None:
+    """axes: the names of the axes, "B, T, D", for the message."""
+    expect_type(got, "tensor", name)
+    found = tuple(numbers(got).shape)
+    if found != tuple(shape):
+        raise Wrong("{what} must have the shape {want}{axes}; yours has {found}.", why=_shape_guess(found, tuple(shape)),
+                    what=name or _("the result"), want=str(tuple(shape)), axes=f" ({axes})" if axes else "", found=str(found))
+
+
+def _shape_guess(found, want) -> str:
+    if found == want[::-1] and len(want) == 2:
+        return "It looks transposed."
+    if len(found) > len(want) and tuple(n for n in found if n != 1) == tuple(n for n in want if n != 1):
+        return "An axis of length 1 is too much: use .squeeze(...) or index it."
+    if found == ():
+        return "You reduced over all axes. Give mean or sum the axis, as in .mean(1)."
+    return "An axis is missing: perhaps one mean or sum too many." if len(found) < len(want) else ""
+
+
+def expect_close(got, want, says: str = "", why: str = "", next: str = "", rtol: float = RTOL, atol: float = ATOL,
+                 axes: str = "", name: str = "", **values) -> None:
+    """Compare with the wanted value; the message holds both, and a guess from how they differ."""
+    if isinstance(want, Mapping):
+        return _expect_dict(got, want, says, why, next, rtol, atol, name, values)
+    target = numbers(want)
+    if target is None:
+        expect_type(got, list if isinstance(want, (list, tuple)) else type(want), name)
+    elif target.ndim == 0:
+        expect_type(got, "number" if not isinstance(want, str) else str, name)
+    else:
+        expect_shape(got, target.shape, axes, name)
+    if close(got, want, rtol, atol):
+        return
+    found = numbers(got)
+    if found is not None and np.isnan(found).any() and not np.isnan(target).any():
+        raise Wrong("{what} holds nan.", why="nan comes from 0/0 or inf - inf: an empty mean, a softmax over -inf alone.",
+                    next=next, what=name or _("the result"))
+    raise Wrong(says, why or diagnose(found, target), next, "{what}{seen}", what=f"{name}: " if name else "",
+                seen=seen(got, want), **values)
+
+
+def _expect_dict(got, want, says, why, next, rtol, atol, name, values):
+    expect_type(got, dict, name)
+    missing, extra = [k for k in want if k not in got], [k for k in got if k not in want]
+    if missing or extra:
+        raise Wrong(says, why, next, "The keys are not right: {lacks}{more}.", **values,
+                    lacks=_("missing {keys}").format(keys=short(missing)) if missing else "",
+                    more=("; " if missing else "") + _("too many {keys}").format(keys=short(extra)) if extra else "")
+    for key in want:
+        expect_close(got[key], want[key], says, why, next, rtol, atol, name=f"{name}[{key!r}]", **values)
+
+
+def seen(got, want) -> str:
+    """What was returned and what it should be; of much, the place where the two differ most."""
+    a, b = numbers(got), numbers(want)
+    if a is not None and b is not None and a.shape == b.shape and a.size > 8:
+        away = np.abs(a - b)
+        at = np.unravel_index(int(np.nanargmax(away)) if np.isfinite(away).any() else 0, a.shape)
+        return _("{n} of {all} numbers differ. At {place} you returned {got}; it should be {want}.").format(
+            n=int((~np.isclose(a, b, rtol=RTOL, atol=ATOL)).sum()), all=a.size, place=[int(i) for i in at],
+            got=short(float(a[at])), want=short(float(b[at])))
+    if b is None and isinstance(want, (list, tuple)) and isinstance(got, (list, tuple)) and len(got) == len(want):
+        number = next((i for i, (x, y) in enumerate(zip(got, want)) if not close(x, y)), 0)
+        return _("Part [{i}]: {seen}").format(i=number, seen=seen(got[number], want[number])) if want else ""
+    return _("You returned {got}; it should be {want}.").format(got=cut(quoted(got)), want=cut(quoted(want)))
+
+
+def cut(text: str, length: int = 200) -> str:
+    return text if len(text) <= length else text[:length - 4] + " ..."
+
+
+def diagnose(found, target) -> str:
+    """What two arrays of the same shape may have to do with one another; "" where nothing is plain."""
+    if found is None or target is None or found.shape != target.shape or not np.isfinite(found).all():
+        return ""
+    if np.allclose(found, -target, rtol=RTOL, atol=ATOL):
+        return "The numbers are right, the sign is not."
+    if found.size > 1 and np.allclose(np.sort(found, None), np.sort(target, None), rtol=RTOL, atol=ATOL):
+        return "The right numbers, in another order."
+    away = np.abs(target) > 1e-6
+    if away.any() and np.allclose(found[~away], 0, atol=ATOL):
+        ratio = found[away] / target[away]
+        if np.allclose(ratio, ratio[0], rtol=RTOL) and abs(ratio[0]) > 1e-6 and found.size > 1:
+            return _("All are {ratio} times what they should be: a sum in place of a mean, or another divisor?").format(
+                ratio=short(float(ratio[0])))
+    if found.size > 1 and np.allclose(found - target, (found - target).flat[0], rtol=RTOL, atol=ATOL):
+        return "All are off by the same amount."
+    return ""
+
+
+def compare(answer: Callable, args: list, reference: Callable, says: str = "", next: str = "", known=(), **options) -> object:
+    """Call the answer, compare with the reference; where it fits a known mistake instead, say which.
+
+    known: Mistakes; the first whose `wrong(*args)` gives what the learner returned is named. Returns the result.
+    """
+    got, want = answer(*args), reference(*unpack(pack(args)))
+    if not close(got, want, options.get("rtol", RTOL), options.get("atol", ATOL)):
+        for mistake in known:
+            if _fits(mistake, args, got, want):
+                raise Wrong(says or "The result is not right.", mistake.why, mistake.next or next,
+                            "{what}{seen}", what=f"{options['name']}: " if options.get("name") else "", seen=seen(got, want))
+    expect_close(got, want, says, next=next, **options)
+    return got
+
+
+def _fits(mistake, args, got, want) -> bool:
+    try:
+        wrong = mistake.wrong(*unpack(pack(args)))
+    except Exception:                                                  # the mistake itself fails on these inputs
+        return False
+    return close(got, wrong) and not close(wrong, want)
