@@ -81,8 +81,10 @@ def test_what_cannot_be_compared_is_refused(candidates, by, message):
 
 
 def test_evaluate_keeps_rows_and_tasks():
-    found, given = result(10), tasks()
-    assert found.split == "validation" and found.rows["mood"] == given["mood"].validation and found.tasks["mood"] == MOOD
+    given = other_rows()
+    found = result(10, given=given)
+    assert found.split == "validation" and found.tasks["mood"] == MOOD
+    assert found.rows["mood"] == given["mood"].validation and len(found.rows["mood"]) == 20
 
 
 # ---- leaks --------------------------------------------------------------------------------------------------------------
@@ -92,7 +94,7 @@ def leaky() -> TaskSet:
     def rows(*texts):
         return [{"text": text, "label": "good"} for text in texts]
     a = TaskData(Task("a", "classify", ("bad", "good")), rows("one", "two"), rows("three"), rows("Four!", "five", "two"))
-    b = TaskData(Task("b", "classify", ("bad", "good")), rows("four", "six", "three"), rows("seven"), rows("eight"))
+    b = TaskData(Task("b", "classify", ("bad", "good")), rows("FOUR ?", "six", "three"), rows("seven"), rows("eight"))
     return TaskSet(a=a, b=b)
 
 
