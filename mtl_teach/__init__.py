@@ -22,6 +22,8 @@ _MODULES = {
     "sharing.attention": ["AttentionSharing"],
     "sharing.progressive": ["ProgressiveNetwork"],
     "training": ["fit", "History"],
+    "in_order": ["fit_in_order"],
+    "activations": ["ActivationCache"],
     "balancing": ["Uncertainty", "DWA", "GradNorm", "FAMO", "GeometricMean", "RandomWeights", "Fixed", "PCGrad", "GradVac",
                   "MGDA", "CAGrad", "IMTLG", "AlignedMTL", "NashMTL", "UPGrad"],
     "evaluation": ["evaluate", "over_seeds", "delta_m", "Measured"],
