@@ -7,7 +7,8 @@ They are judged on VALIDATION rows with seeds that are used for nothing else; a 
 rows. The best setting of each method is then trained with each seed and scored on the test rows.
 
 A method that learns task after task (ProgressiveNetwork, or any with in_order=True) gets the same steps in all, dealt out
-to the tasks as the sampler deals out the rows of mixed batches: each task's rows are seen equally often.
+to the tasks as the sampler deals out the rows of mixed batches: each task's rows are seen equally often. (Where one text
+trains several tasks at once, sampler="joint", it takes more steps to show each task as many labelled rows.)
 """
 
 from __future__ import annotations

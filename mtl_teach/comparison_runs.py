@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from . import encoding
 from .backbones import load_backbone
 from .comparison_keys import backbone_digest, digest, source, tasks_digest
 from .evaluation import evaluate
@@ -88,13 +89,19 @@ def measure(run: Run) -> dict:
 
 
 def shares(tasks: TaskSet, training: dict) -> dict[str, int]:
-    """{task: steps} for tasks learned one after the other: the sampler's shares, in all exactly `steps`."""
-    sampler = training.get("sampler", "proportional")
-    sizes = {name: len(data.train) for name, data in tasks.items()}
-    chances = probabilities(sizes, "proportional" if sampler == "joint" else sampler, training.get("temperature", 2.0),
-                            cap=training.get("cap"), progress=0.5)
-    ends = np.round(np.cumsum([0.0, *chances.values()]) * training["steps"]).astype(int)
-    each = dict(zip(chances, np.diff(ends).tolist()))
+    """{task: steps} for tasks learned one after the other, so that each sees its rows as often as in mixed batches.
+
+    The sampler's shares, in all exactly `steps`. With "joint", where a text trains all tasks that have a label for it at
+    once: for each task the share of the texts that it has labels for, up to all `steps`.
+    """
+    if training.get("sampler") == "joint":
+        texts = {name: {(encoding.text_of(row), row.get("text_b")) for row in data.train} for name, data in tasks.items()}
+        each = {name: round(training["steps"] * len(mine) / len(set().union(*texts.values()))) for name, mine in texts.items()}
+    else:
+        chances = probabilities({name: len(data.train) for name, data in tasks.items()}, training.get("sampler", "proportional"),
+                                training.get("temperature", 2.0), cap=training.get("cap"), progress=0.5)
+        ends = np.round(np.cumsum([0.0, *chances.values()]) * training["steps"]).astype(int)
+        each = dict(zip(chances, np.diff(ends).tolist()))
     none = [name for name, steps in each.items() if steps < 1]
     if none:
         raise TaskError(f"of {training['steps']} steps none is left for the task {none[0]!r} when tasks come one after the "

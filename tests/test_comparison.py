@@ -88,6 +88,16 @@ def test_steps_in_order_are_dealt_out_exactly():
     assert shares(tasks, {"steps": 100, "sampler": "uniform"}) == {"mood": 33, "same": 34, "stars": 33}
 
 
+def test_joint_batches_show_every_task_all_of_its_labels():
+    tasks = task_set(10, ("classify", "regress"))
+    same = TaskSet({"mood": tasks["mood"], "stars": replace(tasks["stars"], train=[
+        {"text": row["text"], "label": 1.5} for row in tasks["mood"].train])})
+    assert shares(same, {"steps": 30, "sampler": "joint"}) == {"mood": 30, "stars": 30}
+    texts = list(dict.fromkeys(row["text"] for row in same["stars"].train))
+    same["stars"].train = [row for row in same["stars"].train if row["text"] in texts[:len(texts) // 2]]
+    assert shares(same, {"steps": 30, "sampler": "joint"}) == {"mood": 30, "stars": round(30 * (len(texts) // 2) / len(texts))}
+
+
 def test_order_is_the_order_of_learning(runs):
     small({"single": mt.SingleTask, "forth": mt.ProgressiveNetwork, "back": Method(mt.ProgressiveNetwork, order=("same", "mood"))},
           seeds=1, lr=1e-3)
