@@ -91,17 +91,20 @@ def read(hidden, attention_mask, queries, layers):
     attention_mask  (B, T)
     queries         (K, H, D / H): every head looks at its own slice of D
     layers          (K, L): each task's weights of the layers
-    Returns vectors (B, K, D) and weights (B, K, H, T). Scores and sums are linear in the mixture of layers,
-    so the mixture itself, K times as large as the hidden states, is never built.
+    Returns vectors (B, K, D) and weights (B, K, H, T). Scores and sums are linear in the mixture of layers, so the mixture
+    itself, K times as large as the hidden states, is never built: all is two products with the states of all layers.
     """
-    heads, size = queries.shape[1:]
-    hidden = hidden.unflatten(-1, (heads, size))                                                 # (B, T, L, H, D/H)
-    by_layer = layers[:, :, None, None] * queries[:, None]                                       # (K, L, H, D/H)
-    scores = torch.einsum("btlhd,klhd->bkht", hidden, by_layer) / size ** 0.5
-    real = attention_mask[:, None, None, :].bool()                                               # (B, 1, 1, T)
-    weights = scores.masked_fill(~real, torch.finfo(scores.dtype).min).softmax(-1) * real        # (B, K, H, T)
-    of_layers = torch.einsum("bkht,btlhd->bklhd", weights.to(hidden.dtype), hidden)
-    return torch.einsum("bklhd,kl->bkhd", of_layers, layers).flatten(2), weights
+    tasks, heads, size = queries.shape
+    slices = torch.eye(heads, dtype=queries.dtype, device=queries.device).repeat_interleave(size, dim=1)     # (H, D)
+    queries = queries.flatten(1)[:, None] * slices                                               # (K, H, D), 0 beside the slice
+    by_layer = layers[:, None, :, None] * queries[:, :, None]                                    # (K, H, L, D)
+    states = hidden.flatten(2)                                                                   # (B, T, LD)
+    scores = (states @ by_layer.flatten(2).flatten(0, 1).T).mT / size ** 0.5                     # (B, KH, T)
+    real = attention_mask[:, None].bool()                                                        # (B, 1, T)
+    weights = scores.masked_fill(~real, torch.finfo(scores.dtype).min).softmax(-1) * real        # (B, KH, T)
+    read_of = (weights.to(states.dtype) @ states).unflatten(1, (tasks, heads)).unflatten(3, hidden.shape[2:])
+    mixed = (layers[:, None, None] @ read_of).squeeze(-2)                                        # (B, K, H, L, D) -> (B, K, H, D)
+    return (mixed * slices).sum(2), weights.unflatten(1, (tasks, heads))
 
 
 class AttentionSharing(SharingModel):
