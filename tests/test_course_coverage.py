@@ -4,8 +4,11 @@
     pytest tests/test_course_coverage.py --co -q                    the rows of the table
 """
 
+import json
 import re
 import time
+from functools import cache
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,9 +19,19 @@ from mtl_teach.course import registry
 from mtl_teach.course.checking import run_check
 from mtl_teach.course.outcome import CORRECT, ERROR, INCORRECT, NOT_ATTEMPTED
 
+ROOT = Path(__file__).resolve().parents[1]
 EXERCISES = {key: each for number in registry.numbers() for key, each in registry.chapter(number).exercises.items()}
 ANSWERS = answers()
 REPETITIONS = 200
+
+
+@cache
+def imports(chapter):
+    """The import lines of the notebook's set-up cell."""
+    name = registry.chapter(chapter).notebook
+    cells = json.loads((ROOT / "exercises" / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
+    source = next("".join(cell["source"]) for cell in cells if cell["id"] == "setup")
+    return "\n".join(line for line in source.splitlines() if line.startswith(("import ", "from "))) + "\n"
 
 
 def solved_cell(exercise):
@@ -26,8 +39,7 @@ def solved_cell(exercise):
     found = []
     for source in (re.search(r"```python\n(.*?)\n```", exercise.solved(), re.DOTALL)[1], exercise.given()):
         names = {"__name__": "a_notebook"}
-        exec("import torch, re\nimport numpy as np\nfrom torch import nn\nfrom torch.nn import functional as F\n"
-             "import mtl_teach as mt\n" + source, names)
+        exec(imports(exercise.chapter) + source, names)
         found.append(names[exercise.answer])
     return found
 

@@ -82,6 +82,7 @@ class Fresh:
 
     def sample(self, options, count: int) -> list:
         """Different ones, in random order."""
+        options = list(options)
         return [options[i] for i in self.rng.permutation(len(options))[:count]]
 
     def shuffled(self, options) -> list:
@@ -267,18 +268,19 @@ def diagnose(found, target) -> str:
     return ""
 
 
-def compare(answer: Callable, args: list, reference: Callable, says: str = "", next: str = "", known=(), **options) -> object:
+def compare(answer: Callable, args: list, reference: Callable, says: str = "", next: str = "", known=(), *, axes: str = "",
+            name: str = "", rtol: float = RTOL, atol: float = ATOL, **values) -> object:
     """Call the answer, compare with the reference; where it fits a known mistake instead, say which.
 
     known: Mistakes; the first whose `wrong(*args)` gives what the learner returned is named. Returns the result.
     """
     got, want = answer(*args), reference(*unpack(pack(args)))
-    if not close(got, want, options.get("rtol", RTOL), options.get("atol", ATOL)):
+    if not close(got, want, rtol, atol):
         for mistake in known:
             if _fits(mistake, args, got, want):
-                raise Wrong(says or "The result is not right.", mistake.why, mistake.next or next,
-                            "{what}{seen}", what=f"{options['name']}: " if options.get("name") else "", seen=seen(got, want))
-    expect_close(got, want, says, next=next, **options)
+                raise Wrong(says or "The result is not right.", mistake.why, mistake.next or next, "{what}{seen}",
+                            what=f"{name}: " if name else "", seen=seen(got, want), **values)
+    expect_close(got, want, says, next=next, rtol=rtol, atol=atol, axes=axes, name=name, **values)
     return got
 
 

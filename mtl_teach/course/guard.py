@@ -97,7 +97,7 @@ REAL = {"numpy.random.seed": (np.random, np.random.seed), "random.seed": (random
 
 
 def seed_all(seed: int) -> None:
-    torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)          # the CPU generator alone: a GPU's goes on as it was
     for _module, call in REAL.values():
         call(seed)
 

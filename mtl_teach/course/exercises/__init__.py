@@ -3,6 +3,7 @@
 **1. The facts and the check** stand in `exercises/chNN.py`, which also says TITLE, NOTEBOOK ("04_hard_sharing", the name
 of the notebook in solutions/ and exercises/) and the list EXERCISES, in the order of their ids:
 
+    # ruff: noqa: E501  (tables of prose)
     import torch
 
     from ..expect import Mistake, compare, expect, expect_close

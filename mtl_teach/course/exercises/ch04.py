@@ -1,5 +1,7 @@
 """Exercises of chapter 04, hard sharing."""
 
+# ruff: noqa: E501  (tables of prose)
+
 from __future__ import annotations
 
 import numpy as np
