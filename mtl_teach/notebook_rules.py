@@ -34,6 +34,7 @@ ANATOMY = {                                  # DESIGN: what a chapter consists o
     "further reading": r"further reading|read further",
 }
 SETUP_ID = "setup"
+SOLUTION_MARKS = re.compile(r"^ *# (>>> solution|--- given(.|\n)*?<<< solution|<<< solution).*\n?", re.MULTILINE)
 REMOTE_IMAGE = re.compile(r"!\[[^\]]*\]\((https?://[^)]+)\)|<img\b[^>]*src=.(https?://[^\"'> ]+)")
 
 
@@ -93,7 +94,7 @@ def id_problems(nb) -> list[str]:
 
 
 def size_problems(nb) -> list[str]:
-    lines = {cell.id: len(cell.source.splitlines()) for cell in sources(nb, "code")}
+    lines = {cell.id: len(SOLUTION_MARKS.sub("", cell.source).splitlines()) for cell in sources(nb, "code")}
     found = [f"{name}: {n} lines of code, at most {MAX_LINES}" for name, n in lines.items() if n > MAX_LINES]
     counts = sorted(lines.values())
     if counts and median(counts) > MAX_MEDIAN:
