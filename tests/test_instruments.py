@@ -200,6 +200,21 @@ def test_training_goes_as_if_nobody_looked(options):
     assert watches[0].cosines().notna().all().all() == together == watches[1].affinity().notna().all().all()
 
 
+def test_a_look_is_without_dropout():
+    tasks = task_set(30, kinds=KINDS)
+    model = dropping(tasks).train()
+    batch = next(MixedBatches(tasks, model.backbone.tokenizer, 24))
+    gradients, affinity = mt.GradientWatch(), mt.AffinityWatch(lr=0.1)
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        gradients.see(model, batch)
+        affinity.see(model, batch)
+    for watch in (gradients, affinity):
+        assert np.array_equal(watch.looks[0], watch.looks[1])
+    outputs = model(batch), model(batch)
+    assert outputs[0]["mood"].loss != outputs[1]["mood"].loss                             # with it, numbers would differ
+
+
 def test_modes_and_gradients_and_dice_are_left_alone():
     _, model, batch = setting()
     model.train()
