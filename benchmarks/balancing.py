@@ -1,6 +1,7 @@
 """What balancing costs: a step with a gradient method or a weighting against a step with equal weights.
 
-    python benchmarks/balancing.py            # about ten minutes on an idle core; --quick: two minutes
+    python benchmarks/balancing.py                              # about ten minutes on an idle core; --quick: three
+    python benchmarks/balancing.py aggregation engines          # parts of it: aggregation, engines, methods, tasks_curve
 
 A step is all that `fit` does: the next batch, forward, backward, clipping, AdamW. Numbers are CPU seconds of one thread (the
 median over steps, the ways measured in turn), so that other work on the machine matters little. Beside ours:
@@ -133,4 +134,6 @@ def aggregation():
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    aggregation(), engines(), methods(), tasks_curve()
+    for part in (aggregation, engines, methods, tasks_curve):
+        if part.__name__ in sys.argv[1:] or not [word for word in sys.argv[1:] if word != "--quick"]:
+            part()

@@ -100,10 +100,12 @@ class TaskPasses:
         rows = sum(len(own) for own in batch.rows.values())
         if 3 * rows > (1 + 2 * len(batch.rows)) * len(batch):
             return batch.to(self.run.accelerator.device)
-        return {name: trim(batch.only(name), self.run.plain.tasks).to(self.run.accelerator.device) for name in batch.rows}
+        return {name: trim(batch.only(name), self.run.plain.tasks).to(self.run.accelerator.device)
+                for name in self.run.names if name in batch.rows}
 
     def _each(self):
-        """(task, loss with its graph, whether the graph is needed again), task after task."""
+        """(task, loss with its graph, whether the graph is needed again), task after task, in the order of the task set: a
+        random order of projections must not depend on how rows are dealt to batches and processes."""
         if isinstance(self.parts, dict):
             for name, part in self.parts.items():
                 with self.run.accelerator.autocast():
@@ -112,8 +114,9 @@ class TaskPasses:
         else:
             with self.run.accelerator.autocast():
                 outputs = self.run.plain(self.parts)
-            for k, (name, out) in enumerate(outputs.items(), start=1):
-                yield name, out.loss, k < len(outputs)
+            present = [name for name in self.run.names if name in outputs]
+            for name in present:
+                yield name, outputs[name].loss, name != present[-1]
 
     def _write(self, row, found):
         """One task's gradients, None for weights it does not reach, side by side into row (P,)."""
