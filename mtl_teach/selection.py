@@ -55,6 +55,7 @@ def choose(candidates: Mapping[str, Evaluation | list[Evaluation]], by: str = "m
     tasks = list(next(iter(runs.values()))[0].values())
     if by != "mean" and by not in tasks:
         raise TaskError(f"by={by!r} is neither 'mean' nor a task.{nearest(by, [*tasks, 'mean'])}")
+    by = tasks[0] if len(tasks) == 1 else by
     table = _table(runs, tasks, by)
     return Choice(table.index[0], table, _("the mean of {n} tasks").format(n=len(tasks)) if by == "mean" else by)
 

@@ -42,8 +42,8 @@ class Outcome:
     smallest: float = 0.0
 
     def __str__(self):
-        floor = _("; with {n} pairs p cannot be below {p:.2g}").format(n=self.pairs, p=self.smallest)
-        return f"{self.difference:+.3g}, p = {self.p:.2g} ({_(self.name)}){floor if self.smallest > 0.01 else ''}"
+        floor = _("; with {n} pairs p cannot be below {p:.3g}").format(n=self.pairs, p=self.smallest)
+        return f"{self.difference:+.3g}, p = {self.p:.3g} ({_(self.name)}){floor if self.smallest > 0.01 else ''}"
 
     __repr__ = __str__
 

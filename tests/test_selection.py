@@ -50,6 +50,8 @@ def test_runs_of_several_seeds_are_averaged_and_ties_go_to_the_first():
     found = choose({"steady": [result(20), result(20)], "lucky once": [result(4), result(32)]}, by="mood")
     assert found.name == "steady" and found.table.loc["lucky once", "mood"] == pytest.approx((4 + 32) / 80)
     assert choose({"simple": result(20), "other": result(20)}, by="mood").name == "simple"
+    one = evaluate(Right(20, MOOD), tasks().only("mood"), split="validation", baselines=False, bootstrap=0)
+    assert choose({"a": one}).by == "mood"
 
 
 @pytest.mark.parametrize("split", ["test", "train"])
