@@ -41,13 +41,13 @@ EXTRA = {                                                                      #
 
 def pair(labels=40, rich=2000, steps=160, extra=(), **dials):
     """`mood` with few labels beside `returns` with many; their messages hang on one of 20 words that the model does not know."""
-    return {"load": {"names": PAIR, "train": {"mood": labels, "returns": rich}, "cues": 20, **dials},
+    return {"load": {"names": PAIR, "train": {"mood": labels, "returns": rich}, "cues": 20, **USUAL, **dials},
             "train": {"steps": steps, "sampler": "uniform"}, "extra": list(extra)}
 
 
 def messages(names, labels, steps, sampler="uniform", batch_size=32, **dials):
     """Unlike questions about ordinary messages, whose words the model knows from pretraining."""
-    return {"load": {"names": names, "train": labels, **dials},
+    return {"load": {"names": names, "train": labels, **USUAL, **dials},
             "train": {"steps": steps, "sampler": sampler, "batch_size": batch_size}, "extra": []}
 
 
@@ -63,8 +63,8 @@ REGIMES = {
     "same words, a third of the steps": pair(steps=54),
     # number of tasks and labels
     "three unlike": messages(FIVE[:2] + FIVE[4:], 60, 120),
-    "five unlike": messages(FIVE, 60, 200),
-    "five unlike, labels enough": messages(FIVE, 1000, 200),
+    "five unlike": messages(FIVE, 60, 120),
+    "five unlike, labels enough": messages(FIVE, 1000, 120),
     "five on the same texts": messages(FIVE, 100, 60, "joint", 16, shared=True),
 }
 REAL = {                                    # small models with new weights, and a tokenizer of the training texts of these sets
@@ -83,7 +83,7 @@ REAL = {                                    # small models with new weights, and
 
 
 def real_arena(folder, sets, load, train, jobs, cache=None, seeds=5, progress=None) -> mt.Comparison:
-    """The same on sets in a folder, beside the plain baselines. One tuning seed: a run takes longer than in the town."""
+    """The same on sets in a folder, beside the plain baselines."""
     places = [str(Path(folder) / name) for name in sets]
     backbone = mt.new_backbone(mt.load_tasks(places, quiet=True))
 
@@ -96,9 +96,10 @@ def real_arena(folder, sets, load, train, jobs, cache=None, seeds=5, progress=No
 def arena(load: dict, train: dict, extra=(), jobs=1, cache=None, seeds=5, progress=None) -> mt.Comparison:
     """One regime: load are arguments of load_tasks, train those of compare, extra are names in EXTRA."""
     def tasks(seed):
-        return mt.load_tasks("town", **USUAL | load, seed=seed)
+        return mt.load_tasks("town", **load, seed=seed)
     methods = METHODS | {name: EXTRA[name] for name in extra}
-    return mt.compare(methods, tasks, seeds, grid={"lr": RATES}, jobs=jobs, cache=cache, progress=progress, **train)
+    return mt.compare(methods, tasks, seeds, grid={"lr": RATES}, tuning_seeds=1, jobs=jobs, cache=cache, progress=progress,
+                      **train)
 
 
 def keep(part: str, name: str, entry: dict) -> None:
