@@ -12,15 +12,14 @@ or `torchrun --nproc-per-node 2 script.py` on a CPU, trains the same thing with 
 from __future__ import annotations
 
 import math
-import os
-import warnings
 
 import torch
 
-from .balancing import as_gradients, as_weighting, check_balance
+from .balancing import as_gradients, as_weighting, check_balance, check_processes
 from .balancing.passes import MixedPass, TaskPasses
 from .batching import MixedBatches
 from .history import History
+from .launch import Forward, accelerate_for, bar_of
 from .tasks import TaskError, TaskSet, nearest
 
 PRECISIONS = ("fp32", "bf16", "fp16")
@@ -60,7 +59,8 @@ def fit(model, tasks: TaskSet, *, steps: int = 300, batch_size: int = 32, lr: fl
     watches = [watch] if hasattr(watch, "see") else list(watch)
     for each in watches:
         each.begin(model)
-    accelerator = _accelerator(precision)
+    accelerator = accelerate_for(precision)
+    check_processes(accelerator, weighting, method)
     batches = MixedBatches(tasks, model.backbone.tokenizer, batch_size, sampler, temperature=temperature, cap=cap,
                            steps=steps, bucket=bucket, seed=seed, max_length=model.backbone.max_length,
                            rank=accelerator.process_index, world=accelerator.num_processes)
@@ -110,17 +110,6 @@ def _check(model, tasks, steps, precision, loss_weights, weighting, gradients):
     return weighting, method
 
 
-def _accelerator(precision):
-    from accelerate import Accelerator, DistributedDataParallelKwargs
-    from accelerate.state import AcceleratorState
-    wanted = {"fp32": "no"}.get(precision, precision)
-    if AcceleratorState._shared_state and AcceleratorState().mixed_precision != wanted:
-        AcceleratorState._reset_state()                 # one run's precision must not bind the next one's
-    cpu = torch.accelerator.current_accelerator() is None         # without a hint accelerate starts no processes on a CPU
-    return Accelerator(mixed_precision=wanted, cpu=cpu,
-                       kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)])
-
-
 def _optimizer(model, lr, weight_decay):
     """AdamW; biases and norms are not decayed, nor is what the model wants to learn at a rate of its own."""
     trained = [p for p in model.parameters() if p.requires_grad]
@@ -134,18 +123,6 @@ def _optimizer(model, lr, weight_decay):
     return torch.optim.AdamW([g for g in groups if g["params"]], lr=lr, fused=fused)
 
 
-class _Forward(torch.nn.Module):
-    """A model's outputs and its penalty in one call. DDP watches only weights that are used inside the call it wraps:
-    with the penalty outside, it would count a backbone whose task is absent twice, and stop."""
-
-    def __init__(self, model):
-        super().__init__()
-        self.model = model
-
-    def forward(self, batch):
-        return self.model(batch), self.model.penalty()
-
-
 class _Run:
     """One training run: what a step does, and what a checkpoint must hold."""
 
@@ -157,7 +134,7 @@ class _Run:
             optimizer, lambda i: min((i + 1) / ramp, max(0.0, (steps - i) / max(1, steps - ramp))))
         self.plain, self.optimizer = model, optimizer
         model.to(accelerator.device)
-        self.model = accelerator.prepare_model(_Forward(model))
+        self.model = accelerator.prepare_model(Forward(model))
         self.optimizer, self.schedule = accelerator.prepare_optimizer(optimizer), schedule
         self.passes = TaskPasses(self) if method else MixedPass(self)
         self.history = History(self.names)
@@ -167,7 +144,7 @@ class _Run:
     def to_the_end(self, store, save_every, progress):
         import time
         self.model.train()
-        with _bar(self, progress) as bar:
+        with bar_of(self, progress) as bar:
             while len(self.history) + len(self.waiting) < self.steps:
                 begin = time.perf_counter()
                 self.step(store)
@@ -257,13 +234,3 @@ def _numbers(values):
     if not any(isinstance(value, torch.Tensor) for value in values.values()):
         return dict(values)
     return dict(zip(values, torch.stack([value.float() for value in values.values()]).tolist()))
-
-
-def _bar(run, progress):
-    from tqdm.auto import tqdm
-    if progress is None:
-        progress = os.isatty(2)
-    show = progress and run.accelerator.is_main_process
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")                         # tqdm's hint about ipywidgets
-        return tqdm(total=run.steps, initial=len(run.history), disable=not show, leave=False, desc="training")

@@ -271,6 +271,23 @@ def test_what_cannot_be_balanced_is_refused_before_anything_changes():
             mt.fit(model, tasks, **options)
 
 
+def test_engines_that_cut_gradients_apart_are_refused():
+    from types import SimpleNamespace
+
+    from accelerate.utils import DistributedType
+
+    from mtl_teach.balancing import as_gradients, as_weighting, check_processes
+    for kind in DistributedType:
+        accelerator, equal = SimpleNamespace(distributed_type=kind), as_weighting("equal")
+        check_processes(accelerator, equal, None)
+        if kind in (DistributedType.FSDP, DistributedType.DEEPSPEED):
+            for weighting, method in [(equal, as_gradients("pcgrad")), (as_weighting("gradnorm"), None)]:
+                with pytest.raises(TaskError, match="cuts them apart"):
+                    check_processes(accelerator, weighting, method)
+        elif kind in (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU):
+            check_processes(accelerator, equal, as_gradients("pcgrad"))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", GRADIENTS)
 def test_one_task_alone_trains(name):

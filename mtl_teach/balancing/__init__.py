@@ -55,6 +55,14 @@ def _plain(name: str) -> str:
     return {"alignedmtl": "aligned-mtl", "nashmtl": "nash-mtl", "imtlg": "imtl-g"}.get(plain, plain)
 
 
+def check_processes(accelerator, weighting: Weighting, method: GradientMethod | None) -> None:
+    """With data-parallel processes everything here is exact. Engines that cut a model's weights apart leave no process a
+    task's whole gradient: TaskError."""
+    if (method or weighting.asks_norms) and accelerator.distributed_type.value in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
+        raise TaskError(f"{type(method or weighting).__name__} needs the tasks' whole gradients, and this launch cuts them apart "
+                        f"({accelerator.distributed_type.value}). Launch with plain data parallelism (DDP), or leave it out.")
+
+
 def check_balance(model, weighting: Weighting, method: GradientMethod | None, precision: str) -> None:
     """Gradient methods and GradNorm need weights that tasks share, and gradients as they are; TaskError otherwise."""
     if not method and not weighting.asks_norms:

@@ -45,7 +45,7 @@ class GradientMethod:
             raise TaskError(f"gradients that are not finite, in rows {np.flatnonzero(~np.isfinite(np.diag(gram))).tolist()}.")
         if not np.diag(gram).any():
             return torch.ones(len(gram), dtype=torch.float64)
-        if not hasattr(self, "tasks"):
+        if not hasattr(self, "tasks") or (at is None and len(self.tasks) != len(gram)):
             self.start(range(len(gram)))
         return torch.from_numpy(self.solve(gram, list(range(len(gram))) if at is None else at))
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import torch
 
-from ..tasks import Task, TaskError, nearest
+from ..tasks import Task, TaskError, as_specs, nearest
 
 TINY = 1e-8                                           # added to losses whose logarithm is taken
 
@@ -31,8 +31,11 @@ class Weighting:
     adaptive, asks_norms, asks_after = False, False, False
 
     def start(self, tasks, *, epoch: int = 100, seed: int = 0, device="cpu") -> Weighting:
-        """Begin a run over these tasks ({name: Task}), forgetting any earlier one; epoch: steps in one pass over the rows."""
-        self.tasks: dict[str, Task] = dict(tasks)
+        """Begin a run over these tasks (a TaskSet, or {name: Task}), forgetting any earlier one.
+
+        epoch: steps in one pass over the training rows
+        """
+        self.tasks: dict[str, Task] = as_specs(tasks)
         self.epoch, self.seed, self.device = epoch, seed, torch.device(device)
         self.begin()
         return self
