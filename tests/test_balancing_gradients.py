@@ -310,6 +310,22 @@ def test_a_gradient_that_is_not_finite_is_refused(name):
         as_gradients(name)(grads)
 
 
+def test_zero_gradients_among_conflicting_ones_change_nothing_for_upgrad():
+    grads = rows([-0.34, 0.53, -0.78, 0.32], [-0.24, -1.79, -0.37, -0.45], [-2.53, 0.30, -1.29, -0.43], [-0.46, 0.65, -0.13, 0.99])
+    among = torch.zeros(9, 4, dtype=torch.float64)
+    among[[0, 1, 7, 8]] = grads
+    direction = mt.UPGrad()(among)
+    assert torch.allclose(direction, mt.UPGrad()(grads) * 4 / 9, atol=1e-9) and cosines(grads, direction).min() > -1e-9
+
+
+@pytest.mark.parametrize("shape", [(9, 1), (8, 2), (9, 3), (2, 1)])
+def test_nash_finds_no_bargain_where_gradients_can_cancel(shape):
+    """More tasks than parameters, in all directions: some combination is zero, no direction helps everybody."""
+    grads = random(shape, 15)
+    grads = torch.cat([grads, -grads.mean(0, keepdim=True)])
+    assert mt.NashMTL()(grads).abs().max() == 0
+
+
 def test_mgda_of_unit_gradients_does_not_follow_the_smallest():
     grads = imbalanced((3, 8), 14)
     plain, unit = mt.MGDA()(grads), mt.MGDA(unit=True)(grads)

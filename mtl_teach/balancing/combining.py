@@ -91,7 +91,7 @@ class NashMTL(GradientMethod):
 
         G α = 1/α,  α > 0;   therefore |Jᵀα|² = K, whatever the gradients' norms
     No task loses to first order: g_k·d = 1/α_k > 0. Identical gradients give √K g/|g|. Where the gradients can cancel
-    there is no bargain, and the direction is zero. A zero gradient has weight 0.
+    there is no bargain: α = 0, and the shared weights rest for this step. A zero gradient has weight 0.
     """
 
     def solve(self, gram, at):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 SMALL = 1e-12                                         # relative: below it a norm counts as zero
+FUTILE = 1e4
 
 
 def norms_and_cosines(gram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -21,9 +22,13 @@ def norms_and_cosines(gram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def root(gram: np.ndarray) -> np.ndarray:
-    """R (K, K) with RᵀR = gram: column k is the k-th gradient in coordinates of the space they span."""
+    """R (K, K) with RᵀR = gram: column k is the k-th gradient in coordinates of the space they span.
+
+    Directions that only rounding has made are cut to exactly 0: a solver would use them, with enormous weights.
+    """
     squares, vectors = np.linalg.eigh(gram)
-    return np.sqrt(np.clip(squares, 0, None))[:, None] * vectors.T
+    squares[squares < SMALL * squares[-1]] = 0
+    return np.sqrt(squares)[:, None] * vectors.T
 
 
 def nearest_to_zero(points: np.ndarray) -> np.ndarray:
@@ -50,10 +55,11 @@ def onto_dual_cone(gram: np.ndarray) -> np.ndarray:
     """
     from scipy.optimize import nnls
     norms, cosines = norms_and_cosines(gram)
-    columns, count = root(cosines), len(gram)
-    weights = np.eye(count) + np.stack([nnls(columns, -columns[:, k])[0] for k in range(count)])
-    inverse = np.divide(1, norms, out=np.zeros_like(norms), where=norms > 0)
-    return weights * norms[:, None] * inverse[None, :]
+    there, weights = np.flatnonzero(norms), np.zeros_like(gram)                       # zero gradients oppose nothing
+    columns = root(cosines[np.ix_(there, there)])
+    found = np.eye(len(there)) + np.stack([nnls(columns, -column)[0] for column in columns.T])
+    weights[np.ix_(there, there)] = found * norms[there, None] / norms[None, there]
+    return weights
 
 
 def bargain(gram: np.ndarray, steps: int = 100) -> np.ndarray:
@@ -61,21 +67,23 @@ def bargain(gram: np.ndarray, steps: int = 100) -> np.ndarray:
 
     The function is self-concordant, so steps of 1 / (1 + δ), δ the Newton decrement, always arrive. Solved for unit
     gradients, for which α starts near 1. A zero gradient gets weight 0: it has nothing to bargain with. Where some
-    convex combination of the gradients is zero there is no solution; α then grows until the direction vanishes.
+    convex combination of the gradients is (nearly) zero there is no bargain: α would grow without end to a direction that
+    gains nothing. All weights are 0 if it exceeds FUTILE, that is, if a task's cosine with the direction is below 1e-4.
     """
     norms, cosines = norms_and_cosines(gram)
     there = norms > 0
     cosines = cosines[np.ix_(there, there)] + SMALL * np.eye(there.sum())
-    alpha = 1 / np.sqrt(np.clip(cosines.sum(1), 1e-3, None))
+    alpha = np.ones(len(cosines)) / np.sqrt(max(1.0, cosines.sum(1).mean()))
     for _ in range(steps):
         slope = alpha * (cosines @ alpha) - 1                                         # in units of log α
         step = -np.linalg.solve(alpha[:, None] * cosines * alpha + np.eye(len(alpha)), slope)
         decrement = np.sqrt(max(0.0, -slope @ step))
         alpha = alpha * (1 + step / (1 + decrement if decrement > 0.2 else 1))
-        if decrement < 1e-9:
+        if decrement < 1e-9 or alpha.max() > FUTILE:
             break
     found = np.zeros(len(gram))
-    found[there] = alpha / norms[there]
+    if alpha.max() < FUTILE:
+        found[there] = alpha / norms[there]
     return found
 
 
