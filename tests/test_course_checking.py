@@ -300,6 +300,16 @@ def test_solution_opens_after_two_tries(capsys):
     assert "`2 * x`" in capsys.readouterr().out
 
 
+def test_a_wrong_answer_says_where_help_is(capsys):
+    mt.check("A.1", lambda x: x)
+    text = capsys.readouterr().out
+    assert 'Hint 1 of 2: mt.hint("A.1")' in text and "mt.solution" not in text
+    mt.hint("A.1"), mt.hint("A.1"), capsys.readouterr()
+    mt.check("A.1", lambda x: x)
+    text = capsys.readouterr().out
+    assert "Hint" not in text and 'The solution is open: mt.solution("A.1")' in text
+
+
 def test_an_untouched_stub_is_no_try(capsys):
     stub = {}
     exec(STUB, stub)
@@ -435,7 +445,7 @@ def test_every_check_works_across_a_real_pipe(monkeypatch):
 
 @pytest.mark.parametrize("facts, words", [
     ({"id": "twice"}, "an id is a chapter"), ({"answer": "2x"}, "not a name"), ({"wants": "functon"}, "Did you mean 'function'"),
-    ({"points": 0}, "whole number from 1"), ({"difficulty": 6}, "from 1 to 5"), ({"hints": []}, "one to four hints"), ({"title": " "}, "a title")])
+    ({"points": -1}, "whole number from 0"), ({"difficulty": 6}, "from 1 to 5"), ({"hints": []}, "one to four hints"), ({"title": " "}, "a title")])
 def test_a_broken_exercise_is_refused(facts, words):
     with pytest.raises(CourseError, match=words):
         exercise(**facts)

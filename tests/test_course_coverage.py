@@ -89,6 +89,7 @@ def test_the_table_is_complete():
 @pytest.mark.parametrize("id", EXERCISES)
 def test_the_facts_are_whole(id):
     exercise = EXERCISES[id]
+    assert 1 <= exercise.points <= 10
     assert exercise.given() and exercise.solved() and exercise.call and 2 <= len(exercise.hints) <= 3
     assert exercise.solved().count("\n\n") >= 1, "the solution says what was measured"
 

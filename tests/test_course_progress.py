@@ -317,7 +317,7 @@ def test_release_of_a_notebook(tmp_path):
     notebook_text.write(notebook, path)
     made, facts = release.release(path, {"A.1": exercise()})
     assert [cell.id for cell in made.cells] == ["title", "double-task", "double", "double-check"]
-    assert made.cells[1].source.startswith("## A.1 · Twice\n\n*write a function · 1 points") and made.cells[3].metadata == {}
+    assert made.cells[1].source.startswith("## A.1 · Twice\n\n*write a function · points: 1") and made.cells[3].metadata == {}
     assert "is this enough" in made.cells[2].source and "x + x" not in made.cells[2].source
     assert facts["A.1"]["stub"] == made.cells[2].source
     assert facts["A.1"]["solution"].endswith("```python\nprint(3)\n```\n\n```\n3\n```\n\nThree was measured.")

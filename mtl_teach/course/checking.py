@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 
 from ..display import present
 from ..i18n import _
@@ -28,9 +29,19 @@ def check(id: str, answer=MISSING, *, seed: int | None = None) -> None:
     outcome = run_check(exercise, _by_name(exercise) if answer is MISSING else answer, seed)
     if outcome.status != NOT_ATTEMPTED:
         solved = outcome.status == CORRECT
-        book().record(exercise.id, tries=1, solved=solved, points=exercise.points if solved else 0)
+        facts = book().record(exercise.id, tries=1, solved=solved, points=exercise.points if solved else 0)
+        outcome = outcome if solved else replace(outcome, help=_where_help_is(exercise, facts))
     present(str(outcome), outcome._repr_html_())
     _tell()
+
+
+def _where_help_is(exercise, facts) -> str:
+    rules, left = settings(), len(exercise.hints) - facts["hints"]
+    hint = _("Hint {i} of {n}: mt.hint(\"{id}\")").format(i=facts["hints"] + 1, n=len(exercise.hints), id=exercise.id)
+    said = [hint] if left > 0 else []
+    if facts["tries"] >= rules.tries and not rules.is_closed(exercise.id):
+        said.append(_("The solution is open: mt.solution(\"{id}\")").format(id=exercise.id))
+    return "   ".join(said)
 
 
 def run_check(exercise: Exercise, answer, seed: int | None = None, send=None) -> Outcome:

@@ -163,7 +163,7 @@ def expect(condition, says: str, why: str = "", next: str = "", **values) -> Non
 
 def expect_type(got, kind, name: str = "") -> None:
     """kind: dict, list, str, "number", "tensor" (anything that holds numbers in a regular shape) or "index" (ints)."""
-    what = name or _("the result")
+    what = name or _("The result")
     if got is None:
         raise Wrong("{what} is None.", why="A function without `return` gives None.",
                     next="End the function with `return ...`.", what=what)
@@ -184,7 +184,7 @@ def expect_shape(got, shape, axes: str = "", name: str = "") -> None:
     found = tuple(numbers(got).shape)
     if found != tuple(shape):
         raise Wrong("{what} must have the shape {want}{axes}; yours has {found}.", why=_shape_guess(found, tuple(shape)),
-                    what=name or _("the result"), want=str(tuple(shape)), axes=f" ({axes})" if axes else "", found=str(found))
+                    what=name or _("The result"), want=str(tuple(shape)), axes=f" ({axes})" if axes else "", found=str(found))
 
 
 def _shape_guess(found, want) -> str:
@@ -214,7 +214,7 @@ def expect_close(got, want, says: str = "", why: str = "", next: str = "", rtol:
     found = numbers(got)
     if found is not None and np.isnan(found).any() and not np.isnan(target).any():
         raise Wrong("{what} holds nan.", why="nan comes from 0/0 or inf - inf: an empty mean, a softmax over -inf alone.",
-                    next=next, what=name or _("the result"))
+                    next=next, what=name or _("The result"))
     raise Wrong(says, why or diagnose(found, target), next, "{what}{seen}", what=f"{name}: " if name else "",
                 seen=seen(got, want), **values)
 
@@ -239,10 +239,23 @@ def seen(got, want) -> str:
         return _("{n} of {all} numbers differ. At {place} you returned {got}; it should be {want}.").format(
             n=int((~np.isclose(a, b, rtol=RTOL, atol=ATOL)).sum()), all=a.size, place=[int(i) for i in at],
             got=short(float(a[at])), want=short(float(b[at])))
-    if b is None and isinstance(want, (list, tuple)) and isinstance(got, (list, tuple)) and len(got) == len(want):
+    lists = b is None and isinstance(want, (list, tuple)) and isinstance(got, (list, tuple))
+    if lists and len(got) != len(want):
+        return _what_is_missing(got, want)
+    if lists:
         number = next((i for i, (x, y) in enumerate(zip(got, want)) if not close(x, y)), 0)
         return _("Part [{i}]: {seen}").format(i=number, seen=seen(got[number], want[number])) if want else ""
     return _("You returned {got}; it should be {want}.").format(got=cut(quoted(got)), want=cut(quoted(want)))
+
+
+def _what_is_missing(got, want) -> str:
+    """Of two lists of different lengths: what one holds and the other does not."""
+    missing = [part for part in want if not any(close(other, part) for other in got)]
+    extra = [part for part in got if not any(close(part, other) for other in want)]
+    said = [_("{n} in place of {all}.").format(n=len(got), all=len(want))]
+    said += [_("Missing: {parts}.").format(parts=cut("; ".join(map(quoted, missing))))] if missing else []
+    said += [_("Should not be there: {parts}.").format(parts=cut("; ".join(map(quoted, extra))))] if extra else []
+    return _("You returned ") + " ".join(said)
 
 
 def cut(text: str, length: int = 200) -> str:

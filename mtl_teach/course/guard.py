@@ -8,6 +8,7 @@ import random
 import signal
 import threading
 import time
+import warnings
 
 import numpy as np
 import torch
@@ -37,7 +38,8 @@ class Captured(io.TextIOBase):
 
 @contextlib.contextmanager
 def captured(into: Captured):
-    with contextlib.redirect_stdout(into), contextlib.redirect_stderr(into):
+    with contextlib.redirect_stdout(into), contextlib.redirect_stderr(into), warnings.catch_warnings():
+        warnings.simplefilter("ignore")                 # a warning is no mistake, and names files of this machine
         yield
 
 

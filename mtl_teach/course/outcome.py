@@ -28,6 +28,7 @@ class Outcome:
     notes: tuple[str, ...] = ()
     points: int = 0
     seed: int | None = None
+    help: str = ""
 
     @property
     def head(self) -> str:
@@ -39,10 +40,13 @@ class Outcome:
         if self.next:
             lines += ["  " + _("Next: {what}").format(what=self.next).replace("\n", "\n  ")]
         lines += [f"  · {note}" for note in self.notes]
-        return "\n".join([*lines, *[f"  {self.again()}"] * (self.seed is not None)])
+        return "\n".join([*lines, *[f"  {line}" for line in self.small()]])
 
-    def again(self) -> str:
-        return _("The same inputs again: {call}").format(call=f'mt.check("{self.id}", {self.answer}, seed={self.seed})')
+    def small(self) -> list[str]:
+        """Where to find help, and how to get the same inputs again."""
+        call = f'mt.check("{self.id}", {self.answer}, seed={self.seed})'
+        again = [] if self.seed is None else [_("The same inputs again: {call}").format(call=call)]
+        return [self.help, *again] if self.help else again
 
     def _repr_html_(self):
         mark, colour = LOOKS[self.status]
@@ -51,7 +55,7 @@ class Outcome:
         parts += [rich(part) for part in (self.shows, self.why) if part]
         parts += [f"<b>{rich(_('Next: {what}').format(what=self.next))}</b>"] if self.next else []
         notes = "".join(f"<li>{rich(note)}</li>" for note in self.notes)
-        parts += [f"<small>{escape(self.again())}</small>"] if self.seed is not None else []
+        parts += [f"<small>{rich(line)}</small>" for line in self.small()]
         body = "<br>".join(parts) + (f'<ul style="margin: 0.3em 0">{notes}</ul>' if notes else "")
         return f'<div class="mtl-check" style="border-left: 4px solid {colour}; padding: 0.2em 0.8em">{body}</div>'
 

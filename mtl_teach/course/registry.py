@@ -18,7 +18,7 @@ from ..i18n import _
 from ..tasks import nearest
 
 ID = re.compile(r"[0-9A-Za-z]+\.[0-9]+")
-FACTS = {"points": (1, 10), "difficulty": (1, 5), "importance": (1, 5), "minutes": (1, 120)}
+FACTS = {"points": (0, 1000), "difficulty": (1, 5), "importance": (1, 5), "minutes": (1, 120)}
 WANTS = ("function", "class", "value")
 RELEASED = Path(__file__).with_name("released")
 
@@ -75,7 +75,7 @@ class Exercise:
     @property
     def line(self) -> str:
         """The facts in one line of Markdown, for the learner."""
-        text = _("*{kind} · {points} points · difficulty {difficulty} of 5 · importance {importance} of 5 · {minutes} minutes*")
+        text = _("*{kind} · points: {points} · difficulty {difficulty} of 5 · importance {importance} of 5 · {minutes} minutes*")
         return text.format(**{name: getattr(self, name) for name in FACTS}, kind=_(self.kind))
 
     def given(self) -> str:

@@ -53,7 +53,7 @@ def keep_first(rows, key=str.lower, tidy=lambda text: " ".join(text.split()), em
 REPAIR = Rows(right=[with_pandas, in_place], wrong=[
     (lambda rows: keep_first(rows, drop=False), "Nobody knows which label is right"),
     (lambda rows: list({" ".join(r["text"].split()).lower(): r | {"text": " ".join(r["text"].split())} for r in rows if r["text"].strip()}.values()),
-     "repaired rows are not right"),
+     "A dict by text keeps the last copy"),
     (lambda rows: keep_first(rows, key=str), "taken for two texts"),
     (lambda rows: keep_first(rows, tidy=str), "Spaces were left"),
     (lambda rows: keep_first(rows, once=False), "Copies are still there"),

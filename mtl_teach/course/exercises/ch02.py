@@ -43,6 +43,8 @@ REPAIR = [
             "Collect all labels of a text first; drop every copy if there is more than one."),
     Mistake(lambda rows: mend(rows, "last"), "Of texts with two labels you keep the last one: a dict was overwritten.",
             "Collect all labels of a text in a set; drop every copy if it holds more than one."),
+    Mistake(lambda rows: list({row["text"].lower(): row for row in mend(rows, "keep", copies=False)}.values()), "A dict by text keeps "
+            "the last copy of each, whatever the labels say.", "Collect the labels of each text in a set first; keep the first copy."),
     Mistake(lambda rows: mend(rows, case=False), "`Good soup` and `good soup` were taken for two texts.",
             "Compare the texts in lower case."),
     Mistake(lambda rows: mend(rows, spaces=False), "Spaces were left as they are, so copies with other spaces got through.",
@@ -65,6 +67,8 @@ def check_repair(answer, fresh):
              {"text": plain[2].lower(), "label": "bad"}, {"text": f"{plain[3]} ", "label": "good"},       # contradictions
              {"text": "", "label": "bad"}, {"text": " \t ", "label": "good"}]
     rows = fresh.shuffled([row | {"id": i} for i, row in enumerate(rows)])
+    while [row["text"] for row in mend(rows)] == sorted(row["text"] for row in mend(rows)):      # their order must show
+        rows = fresh.shuffled(rows)
     compare(answer, [rows], mend, "The repaired rows are not right.", known=REPAIR)
     return "What rules can mend is mended."
 

@@ -152,7 +152,7 @@ STEPS = [
 
 
 def check_step(answer, fresh):
-    args = [*problem(fresh, absent=False), 0.5]
+    args = [*problem(fresh, absent=False), 2.0]                       # large steps: taking turns must show
 
     def answered(*args):
         got = answer(*args)
