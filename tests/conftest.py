@@ -10,7 +10,7 @@ import pytest
 
 # Read by the libraries when they are imported, so they are set here, before any test imports one.
 HF_HOME = Path(tempfile.mkdtemp(prefix="mtl-teach-tests-"))
-os.environ.update(HF_HOME=str(HF_HOME), MTL_CACHE=str(HF_HOME / "mtl"), HF_HUB_OFFLINE="1",
+os.environ.update(HF_HOME=str(HF_HOME), MTL_CACHE=str(HF_HOME / "mtl"), MTL_HOME=str(HF_HOME / "progress"), HF_HUB_OFFLINE="1",
                   TOKENIZERS_PARALLELISM="false", MPLBACKEND="Agg")
 for variable in ("HF_HUB_CACHE", "HF_DATASETS_CACHE", "TRANSFORMERS_CACHE"):
     os.environ.pop(variable, None)

@@ -15,7 +15,7 @@ from .progress import book
 from .registry import CourseError, Exercise, find
 from .teacher import settings
 
-PRINTED = 120                            # characters of what an answer printed that a remark shows
+PRINTED = 400                            # characters of what an answer printed that a remark shows
 
 
 def check(id: str, answer=MISSING, *, seed: int | None = None) -> None:
