@@ -201,7 +201,7 @@ def test_frozen_parts_stay_and_the_rest_is_balanced():
 
 
 @pytest.mark.parametrize("weighting", WEIGHTINGS)
-@pytest.mark.parametrize("gradients", [None, "upgrad"])
+@pytest.mark.parametrize("gradients", [None, pytest.param("upgrad", marks=pytest.mark.slow)])
 def test_weights_are_recorded_and_are_those_of_the_step(weighting, gradients):
     tasks = task_set(kinds=KINDS)
     history = mt.fit(model_of(tasks), tasks, steps=12, batch_size=12, weighting=weighting, gradients=gradients, lr=5e-3)
