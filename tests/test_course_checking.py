@@ -94,7 +94,7 @@ def test_an_error_shows_the_learners_own_lines_and_a_cause():
 
 
 @pytest.mark.parametrize("code, words", [
-    ("F.relu(x)", "import is missing"), ("y + 1", "never made"), ("x @ torch.ones(7, 2)", "do not fit"), ("x + torch.ones(7)", "Two shapes"),
+    ("x.flaten()", "Did you mean flatten"), ("F.relu(x)", "import is missing"), ("y + 1", "never made"), ("x @ torch.ones(7, 2)", "do not fit"), ("x + torch.ones(7)", "Two shapes"),
     ("x.mean().item().sum()", "plain Python value"), ("None + x", "Something is None"), ("{}['mood']", "no such key"),
     ("(x.requires_grad_() * 2).backward()", "starts from one number"), ("x[9]", "beyond the end"), ("exit()", "close the kernel"),
     ("nn.functional.cross_entropy(x[None], torch.tensor([5]))", "larger than the number of logits"), ("1 if x > 0 else 2", "several values"),
@@ -457,3 +457,14 @@ def test_ids_are_unique_and_in_their_chapter():
     with pytest.raises(CourseError, match="another chapter"):
         registry.by_id([exercise()], "ch04.py", "04")
     assert checking._by_name(exercise(answer="no_such_name")) is MISSING
+
+
+def test_the_authors_guide_shows_an_exercise_that_works():
+    from mtl_teach.course import exercises as guide
+    code = guide.__doc__.split("order of their ids:\n\n")[1].split("\n\n* `answer` is a handle")[0]
+    names = {"__package__": guide.__name__, "__name__": "guide"}
+    exec(textwrap.dedent(code), names)
+    shown, = names["EXERCISES"]
+    wrong = run_check(shown, lambda losses, ids: losses.mean(), seed=0)
+    assert "big task drowns the small one" in str(wrong) and "`task_ids == k`" in wrong.next
+    assert run_check(shown, lambda losses, ids: sum(losses[ids == k].mean() for k in ids.unique()), seed=0).status == CORRECT

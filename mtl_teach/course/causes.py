@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import sysconfig
 import traceback
@@ -52,8 +53,16 @@ def likely_cause(error: BaseException) -> str:
     names = {kind.__name__ for kind in type(error).__mro__}
     for kind, pattern, cause in CAUSES:
         if kind in names and re.search(pattern, str(error)):
-            return _(cause)
+            return f"{_(cause)}{_meant(error)}"
     return ""
+
+
+def _meant(error) -> str:
+    """' Did you mean ...?' for a misspelt attribute, where Python keeps the object."""
+    if not isinstance(error, AttributeError) or getattr(error, "obj", None) is None:
+        return ""
+    close = difflib.get_close_matches(str(error.name), dir(error.obj), n=2, cutoff=0.7)
+    return " " + _("Did you mean {names}?").format(names=_(" or ").join(close)) if close else ""
 
 
 def own_lines(error: BaseException) -> list[str]:

@@ -51,7 +51,7 @@ class Outcome:
     def _repr_html_(self):
         mark, colour = LOOKS[self.status]
         parts = [f"<b>{escape(self.head)}</b> {rich(self.says)}"]
-        parts += [f'<pre style="margin: 0.3em 0">{escape(self.code)}</pre>'] if self.code else []
+        parts += [f'<code style="white-space: pre-wrap">{escape(self.code)}</code>'] if self.code else []
         parts += [rich(part) for part in (self.shows, self.why) if part]
         parts += [f"<b>{rich(_('Next: {what}').format(what=self.next))}</b>"] if self.next else []
         notes = "".join(f"<li>{rich(note)}</li>" for note in self.notes)
