@@ -13,6 +13,7 @@ from __future__ import annotations
 import statistics
 import sys
 import time
+import warnings
 from functools import partial
 from importlib.util import find_spec
 
@@ -46,8 +47,11 @@ def step_seconds(data, size, rows, **options) -> float:
     return statistics.median(b - a for a, b in zip(clock.at[2:], clock.at[3:]))
 
 
-def torchjd_seconds(data, size, rows) -> float:
-    """The same step by torchjd's engine: losses in a list, their Jacobian and PCGrad."""
+def torchjd_seconds(data, size, rows, chunk=None) -> float:
+    """The same step by torchjd's engine: losses in a list, their Jacobian, and PCGrad.
+
+    chunk: how many tasks' backward passes it batches with vmap; None: all, its default; 1: one after the other
+    """
     from torchjd.aggregation import PCGrad
     from torchjd.autojac import jac_to_grad, mtl_backward
     model = mt.HardSharing(backbone(*size), data).train()
@@ -60,7 +64,7 @@ def torchjd_seconds(data, size, rows) -> float:
         pooled = model.backbone.pool(hidden, batch.attention_mask)
         losses = [model.apply_head(name, None, pooled.index_select(0, own), batch).loss for name, own in batch.rows.items()]
         mtl_backward(losses, features=pooled, shared_params=shared,
-                     tasks_params=[model.task_parameters(name) for name in batch.rows])
+                     tasks_params=[model.task_parameters(name) for name in batch.rows], parallel_chunk_size=chunk)
         jac_to_grad(shared, PCGrad())
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -92,6 +96,7 @@ def engines():
                 "PCGrad": partial(ours, gradients="pcgrad"), "UPGrad": partial(ours, gradients="upgrad")}
         if find_spec("torchjd"):
             ways["torchjd's engine, PCGrad"] = partial(torchjd_seconds, data, size, 4 * each)
+            ways["torchjd, one task at a time"] = partial(torchjd_seconds, data, size, 4 * each, chunk=1)
         else:
             print("(torchjd is not installed: pip install torchjd)")
         show(f"4 tasks x {each} rows of {words} words, D = {size[0]}, {size[1]} layers", ratios(ways), "<= 1.15")
@@ -134,6 +139,7 @@ def aggregation():
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    warnings.filterwarnings("ignore", message="There is a performance drop")          # vmap over attention's backward pass
     for part in (aggregation, engines, methods, tasks_curve):
         if part.__name__ in sys.argv[1:] or not [word for word in sys.argv[1:] if word != "--quick"]:
             part()
