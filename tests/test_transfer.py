@@ -1,6 +1,7 @@
 """Transfer: what is frozen stays frozen, each way trains what it says, and the source is never changed."""
 
 import copy
+import shutil
 
 import numpy as np
 import pytest
@@ -241,6 +242,19 @@ def test_fewer_stages_open_several_layers_at_once(monkeypatch):
     assert len(made) == 1
 
 
+@pytest.mark.parametrize("how", ["gradual", "l2sp", "lora"])
+def test_a_transfer_goes_on_from_its_checkpoints(how, tmp_path):
+    old, tasks = source("gpt2")
+    options = dict(QUICK, steps=8, seed=1)
+    whole = mt.transfer(old, tasks.only(NEW), how, **options)
+    first = mt.transfer(old, tasks.only(NEW), how, checkpoints=str(tmp_path), save_every=1, **options)
+    newest = sorted(tmp_path.rglob("step-*"))[-1]                                      # as if it had been killed before that
+    shutil.rmtree(newest)
+    again = mt.transfer(old, tasks.only(NEW), how, checkpoints=str(tmp_path), save_every=1, **options)
+    assert same(weights(whole), weights(first)) and same(weights(whole), weights(again))
+    assert len(again.history) == 8
+
+
 # ---- L2-SP ----------------------------------------------------------------------------------------------------------
 
 def test_pull_has_the_gradient_of_its_formula(style):
@@ -252,6 +266,8 @@ def test_pull_has_the_gradient_of_its_formula(style):
     with torch.no_grad():
         for p in parameters:
             p += 0.1 * torch.randn_like(p)
+    away = sum(((p - w0.double()) ** 2).sum().item() for p, w0 in zip(parameters, old.backbone.parameters()))
+    assert float(pull()) == pytest.approx(0.3 / 2 * away + 0.7 / 2 * sum((p**2).sum().item() for p in head))
     gradients = torch.autograd.grad(pull(), [*parameters, *head])
     for p, gradient in [(parameters[0], gradients[0]), (parameters[-1], gradients[len(parameters) - 1]), (head[0], gradients[-2])]:
         flat, at, step = p.data.view(-1), 1, 1e-5
