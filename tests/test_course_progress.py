@@ -120,6 +120,16 @@ def test_progress_moves_to_another_folder(home, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("MTL_HOME", str(home))                               # undo what move_to set
 
 
+def test_on_colab_the_page_says_how_to_keep_progress(home, monkeypatch, capsys):
+    mt.progress()
+    assert "Google Drive" not in capsys.readouterr().out
+    monkeypatch.setitem(sys.modules, "google.colab", sys)
+    monkeypatch.setattr(progress, "progress_folder", lambda: home)
+    monkeypatch.delenv("MTL_HOME")
+    mt.progress()
+    assert "mt.progress(folder=" in capsys.readouterr().out
+
+
 def test_a_run_that_nobody_watches_touches_no_file(home, monkeypatch):
     monkeypatch.setattr(progress, "shell", lambda: object())
     monkeypatch.setattr(progress, "someone_answers", lambda: False)

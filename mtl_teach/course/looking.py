@@ -97,10 +97,10 @@ def _what_is_missing(got, want) -> str:
     """Of two lists of different lengths: what one holds and the other does not."""
     missing = [part for part in want if not any(close(other, part) for other in got)]
     extra = [part for part in got if not any(close(part, other) for other in want)]
-    said = [_("{n} in place of {all}.").format(n=len(got), all=len(want))]
+    said = [_("You returned {n} parts; there should be {all}.").format(n=len(got), all=len(want))]
     said += [_("Missing: {parts}.").format(parts=cut("; ".join(map(quoted, missing))))] if missing else []
     said += [_("Should not be there: {parts}.").format(parts=cut("; ".join(map(quoted, extra))))] if extra else []
-    return _("You returned ") + " ".join(said)
+    return " ".join(said)
 
 
 def cut(text: str, length: int = 200) -> str:

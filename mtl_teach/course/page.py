@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from html import escape
 
 from ..display import present
@@ -23,8 +25,17 @@ def progress(folder=None) -> None:
     except CourseError as error:
         return present(str(error), card(_("Your progress"), escape(str(error))))
     mine = book()
+    if on_borrowed_disk():
+        mine.said.append(_("On Colab your progress is gone when the machine is. Keep it on Google Drive: first "
+                           "from google.colab import drive; drive.mount(\"/content/drive\"), then "
+                           "mt.progress(folder=\"/content/drive/MyDrive/mtl_teach\")."))
     present(as_text(chapters, mine), as_html(chapters, mine))
     _tell()
+
+
+def on_borrowed_disk() -> bool:
+    """On Colab, unless the learner has chosen a folder."""
+    return "google.colab" in sys.modules and not os.environ.get("MTL_HOME")
 
 
 def rows(chapters: list[Chapter], mine) -> list[dict]:
