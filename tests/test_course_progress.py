@@ -77,6 +77,16 @@ def test_a_file_damaged_while_the_kernel_runs_costs_nothing(home):
     assert stored(home)["exercises"]["04.1"]["points"] == 2 and mine.said
 
 
+def test_an_older_file_put_back_under_a_running_kernel_costs_nothing(home):
+    mine = progress.book()
+    mine.record("04.1", tries=1)
+    older = (home / "progress.json").read_bytes()
+    mine.record("04.1", solved=True, points=2)
+    (home / "progress.json").write_bytes(older)                            # as a synchronised drive may do
+    mine.record("04.2", tries=1)
+    assert stored(home)["exercises"]["04.1"]["points"] == 2
+
+
 @pytest.mark.parametrize("facts", [[], {}, {"version": "1", "exercises": {}}, {"version": 1, "exercises": {"04.1": 3}},
                                    {"version": 1, "exercises": {"04.1": {"points": "two"}}}, {"version": 1, "exercises": {"a": {"tries": -1}}}])
 def test_what_is_not_progress(facts):
