@@ -76,7 +76,7 @@ def ties(rows: torch.Tensor, keep: float = 0.2) -> torch.Tensor:
     takes the sign that most places have, peft takes +.)
     """
     rows = trim(rows, keep)
-    agree = (rows.sign() == rows.sum(0).sign()) & (rows != 0)                                    # (K, P)
+    agree = rows.sign() == rows.sum(0).sign()                                                    # (K, P)
     return (rows * agree).sum(0) / agree.sum(0).clamp(min=1)
 
 

@@ -151,7 +151,7 @@ def test_probe_reads_features_as_the_model_does_and_freezes_the_body(style):
                                     new.tasks, new.backbone.tokenizer.pad_token_id)
         head = copy.deepcopy(new.head(name)).double()
         total = sum(head.loss(head(x), y).item() for x, y, _ in chunks) / sum(n for *_, n in chunks)
-        assert total == pytest.approx(float(new(whole)[name].loss), abs=1e-5)
+        assert total == pytest.approx(new(whole)[name].loss.item(), abs=1e-5)
     assert new.trained == sum(p.numel() for name in (NEW, "places") for p in new.head(name).parameters())
 
 
@@ -262,19 +262,19 @@ def test_pull_has_the_gradient_of_its_formula(style):
     start = moved(old, tasks.only(NEW))
     parameters, head = list(start.backbone.double().parameters()), list(start.head(NEW).double().parameters())
     pull = Pull(parameters, 0.3, head, 0.7)
-    assert float(pull()) == pytest.approx(0.35 * sum(float((p**2).sum()) for p in head))      # the body is at its start
+    assert pull().item() == pytest.approx(0.35 * sum((p**2).sum().item() for p in head))      # the body is at its start
     with torch.no_grad():
         for p in parameters:
             p += 0.1 * torch.randn_like(p)
     away = sum(((p - w0.double()) ** 2).sum().item() for p, w0 in zip(parameters, old.backbone.parameters()))
-    assert float(pull()) == pytest.approx(0.3 / 2 * away + 0.7 / 2 * sum((p**2).sum().item() for p in head))
+    assert pull().item() == pytest.approx(0.3 / 2 * away + 0.7 / 2 * sum((p**2).sum().item() for p in head))
     gradients = torch.autograd.grad(pull(), [*parameters, *head])
     for p, gradient in [(parameters[0], gradients[0]), (parameters[-1], gradients[len(parameters) - 1]), (head[0], gradients[-2])]:
         flat, at, step = p.data.view(-1), 1, 1e-5
         ends = []
         for sign in (1, -1):
             flat[at] += sign * step
-            ends.append(float(pull()))
+            ends.append(pull().item())
             flat[at] -= sign * step
         assert (ends[0] - ends[1]) / (2 * step) == pytest.approx(float(gradient.view(-1)[at]), rel=1e-5)
 
