@@ -361,6 +361,17 @@ def test_solutions_travel_as_text(tmp_path, monkeypatch, capsys):
     assert cli.main(["text", "exercises/A"]) == 2 and "made from solutions" in capsys.readouterr().err
 
 
+def test_a_notebook_that_was_worked_in_is_not_overwritten(tmp_path):
+    path = SOLUTIONS[0]
+    made, _ = release.release_chapter(path, tmp_path, tmp_path / "released")
+    worked = json.loads(made.read_text(encoding="utf-8"))
+    next(cell for cell in worked["cells"] if cell["cell_type"] == "code")["execution_count"] = 1
+    made.write_text(json.dumps(worked), encoding="utf-8")
+    with pytest.raises(CourseError, match="has been worked in"):
+        release.release_chapter(path, tmp_path, tmp_path / "released")
+    assert json.loads(made.read_text(encoding="utf-8")) == worked
+
+
 def test_make_test_runs_the_exercises_and_solutions():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert "$(wildcard notebooks exercises solutions)" in makefile and "mtl-teach release" in makefile

@@ -113,10 +113,21 @@ def _as_markdown(cell) -> str:
     return f"```python\n{cell.source}\n```" + (f"\n\n```\n{shown}\n```" if shown else "")
 
 
+def _refuse_to_overwrite_work(target: Path):
+    """A released notebook has no outputs; one that has is somebody's work: CourseError."""
+    if not target.exists():
+        return
+    cells = json.loads(target.read_text(encoding="utf-8"))["cells"]
+    if any(cell.get("outputs") or cell.get("execution_count") for cell in cells):
+        raise CourseError(f"{target.name} in {target.parent.name} has been worked in, and would be overwritten. Keep it under "
+                          "another name first.")
+
+
 def release_chapter(path: Path, folder: Path, released: Path = RELEASED) -> list[Path]:
     """Write both files for one notebook of solutions; gives their paths."""
     notebook, facts = release(path, chapter(path.stem.split("_")[0]).exercises)
     folder.mkdir(parents=True, exist_ok=True)
+    _refuse_to_overwrite_work(folder / path.name)
     target, table = folder / path.name, released / f"ch{path.stem.split('_')[0]}.json"
     write(notebook, target)
     table.parent.mkdir(exist_ok=True)
