@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 EXERCISES = {key: each for number in registry.numbers() for key, each in registry.chapter(number).exercises.items()}
 ANSWERS = answers()
 REPETITIONS = 200
+WORKS_IN_PLACE = {"07.2"}                 # what these return does not matter
 
 
 @cache
@@ -50,10 +51,13 @@ def changed(exercise, change):
     if exercise.wants == "function":
         return lambda *args, **kwargs: change(answer(*args, **kwargs))
     if exercise.wants == "class":
-        if not issubclass(answer, nn.Module):
-            return type("Changed", (), {"__init__": lambda self, *a, **k: change(None)})
-        return type("Changed", (answer,), {"forward": lambda self, *args, **kwargs: change(answer.forward(self, *args, **kwargs))})
+        names = ["forward"] if issubclass(answer, nn.Module) else [name for name in vars(answer) if not name.startswith("_")]
+        return type("Changed", (answer,), {name: method(answer, name, change) for name in names})
     return change(answer)
+
+
+def method(cls, name, change):
+    return lambda self, *args, **kwargs: change(getattr(cls, name)(self, *args, **kwargs))
 
 
 def everywhere(change):
@@ -116,7 +120,7 @@ def test_bad_form_is_refused(id, how):
     if EXERCISES[id].wants == "value" and how == "raises":
         pytest.skip("a value cannot raise")
     outcome = run_check(EXERCISES[id], changed(EXERCISES[id], change), seed=0)
-    assert outcome.status == status, outcome
+    assert outcome.status == (CORRECT if id in WORKS_IN_PLACE and status == INCORRECT else status), outcome
     assert "The check could not go on" not in str(outcome), outcome
 
 
