@@ -98,7 +98,7 @@ def arena(load: dict, train: dict, extra=(), jobs=1, cache=None, seeds=5, progre
     def tasks(seed):
         return mt.load_tasks("town", **load, seed=seed)
     methods = METHODS | {name: EXTRA[name] for name in extra}
-    return mt.compare(methods, tasks, seeds, grid={"lr": RATES}, tuning_seeds=1, jobs=jobs, cache=cache, progress=progress,
+    return mt.compare(methods, tasks, seeds, grid={"lr": RATES}, tuning_seeds=2, jobs=jobs, cache=cache, progress=progress,
                       **train)
 
 
