@@ -189,3 +189,22 @@ def _fits(mistake, args, got, want) -> bool:
     except Exception:                                                  # the mistake itself fails on these inputs
         return False
     return close(got, wrong) and not close(wrong, want)
+
+
+def compare_predictions(got, measured: Mapping[str, float], guesses: Mapping[str, Mapping[float, str]], next: str = "",
+                        tolerance: float = 0.01) -> None:
+    """Numbers that were predicted, {key: number}, against what is measured.
+
+    guesses    {key: {wrong number: why one comes to it}}
+    tolerance  relative to numbers above 1, absolute below
+    """
+    expect_type(got, dict)
+    expect(set(got) == set(measured), "Keep the {n} keys as they were given; only write numbers in place of `...`.",
+           n=len(measured))
+    for key, value in measured.items():
+        expect_type(got[key], "number", repr(key))
+        mine, room = float(numbers(got[key])), tolerance * max(1, abs(value))
+        why = "".join(text for guess, text in guesses.get(key, {}).items() if abs(mine - guess) < 0.006 * max(1, abs(guess)))
+        expect(abs(mine - value) < room, "{key}: you predicted {mine}; it is {value}.", why, next, key=repr(key), mine=mine,
+               value=round(value, 3))
+

@@ -201,7 +201,7 @@ FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH = TRUE
 PREDICTION = Rows(right=[TRUE | {FIRST: torch.tensor(0.98)}, {key: np.float64(value) for key, value in TRUE.items()}], wrong=[
     (TRUE | {SECOND: 0.25}, "pull after the step"), (TRUE | {SECOND: 2}, "changed sides"), (TRUE | {THIRD: -2}, "The pull divides"),
     (TRUE | {THIRD: 0.4}, "left out the 2"), (TRUE | {FOURTH: 1}, "add up to nothing"), (TRUE | {FIFTH: 4}, "its own task's body"),
-    (TRUE | {SIXTH: 1}, "all four networks"), ({}, "six keys")])
+    (TRUE | {SIXTH: 1}, "all four networks"), ({}, "6 keys")])
 
 
 def pandas_rule(scores):

@@ -161,7 +161,7 @@ A, B, C, D, E, G = TRUE
 PREDICTION = Rows(right=[TRUE | {A: 0.333}, {key: np.float32(value) for key, value in TRUE.items()}], wrong=[
     (TRUE | {A: 0.125}, "real tokens alone"), (TRUE | {B: 0.125}, "masked before the softmax"), (TRUE | {C: 64}, "layer scores belong"),
     (TRUE | {D: 4096}, "three maps"), (TRUE | {D: 24576}, "share the three maps"), (TRUE | {E: 122880}, "does not grow"),
-    (TRUE | {G: 10}, "same hidden states"), ({}, "six keys")])
+    (TRUE | {G: 10}, "same hidden states"), ({}, "6 keys")])
 
 
 def with_pandas(scores):

@@ -194,6 +194,6 @@ TRUE = dict(zip(("largest change in the first task's logits after four more task
 A, B, C, D, E, G = TRUE
 PREDICTION = Rows(right=[{key: np.float32(value) for key, value in TRUE.items()}, TRUE | {E: torch.tensor(0.25)}], wrong=[
     (TRUE | {A: 0.01}, "same bits"), (TRUE | {B: 1}, "must run too"), (TRUE | {C: 4}, "can be kept"), (TRUE | {D: 4}, "do not read later ones"),
-    (TRUE | {E: 1}, "Three of the four are frozen"), (TRUE | {G: 20}, "one way"), ({}, "six keys")])
+    (TRUE | {E: 1}, "Three of the four are frozen"), (TRUE | {G: 20}, "one way"), ({}, "6 keys")])
 
 ANSWERS = {"07.1": LATERAL, "07.2": FREEZE, "07.3": CACHE, "07.4": SIZE, "07.5": PREDICTION}

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import torch
 
-from ..expect import Mistake, Wrong, compare, expect, expect_close, expect_shape, expect_type, numbers
+from ..expect import Mistake, Wrong, compare, compare_predictions, expect, expect_close, expect_shape, expect_type, numbers
 from ..registry import Exercise
 
 TITLE, NOTEBOOK = "Soft sharing", "05_soft_sharing"
@@ -205,7 +205,7 @@ GUESSES = {
 
 
 def check_prediction(answer, fresh):
-    got, bodies = answer.value, fresh.normal(3, 4)
+    bodies = fresh.normal(3, 4)
     mean, lr = bodies.mean(0), 0.3
 
     def left(moved):
@@ -213,14 +213,7 @@ def check_prediction(answer, fresh):
     loss_step = bodies - lr * 2 * 5 * (bodies - mean)
     measured = dict(zip(KEYS, (left(pulled(bodies, 0.1, 0.1)), left(loss_step), left(pulled(bodies, lr, 5.0)),
                                float((pulled(bodies, lr, 5.0).mean(0) - mean).norm()), 1.0, 4.0)))
-    expect_type(got, dict)
-    expect(set(got) == set(measured), "Keep the six keys as they were given; only write numbers in place of `...`.")
-    for key, value in measured.items():
-        expect_type(got[key], "number", repr(key))
-        mine = float(numbers(got[key]))
-        why = next((text for guess, text in GUESSES[key].items() if abs(mine - guess) < 0.006), "")
-        expect(abs(mine - value) < 0.01, "{key}: you predicted {mine}; measured on random bodies it is {value}.", why,
-               "Write θ - mean before and after, and divide.", key=repr(key), mine=mine, value=round(value, 3))
+    compare_predictions(answer.value, measured, GUESSES, "Write θ - mean before and after, and divide.")
     return "All six as measured."
 
 

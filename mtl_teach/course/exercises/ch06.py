@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ..expect import Mistake, Wrong, compare, expect, expect_close, expect_shape, expect_type, numbers
+from ..expect import Mistake, Wrong, compare, compare_predictions, expect, expect_close, expect_shape, expect_type, numbers
 from ..registry import Exercise
 
 TITLE, NOTEBOOK = "Attention-based sharing", "06_attention_sharing"
@@ -211,15 +211,8 @@ GUESSES = {
 
 
 def check_prediction(answer, fresh):
-    got, measured = answer.value, dict(zip(KEYS, SOLVED))
-    expect_type(got, dict)
-    expect(set(got) == set(KEYS), "Keep the six keys as they were given; only write numbers in place of `...`.")
-    for key, value in measured.items():
-        expect_type(got[key], "number", repr(key))
-        mine = float(numbers(got[key]))
-        why = next((text for guess, text in GUESSES[key].items() if abs(mine - guess) < 1e-3 * max(1, guess)), "")
-        expect(abs(mine - value) < 0.005 * max(1, value), "{key}: you predicted {mine}; it is {value}.", why,
-               "Write the formula down with its shapes, and count.", key=repr(key), mine=mine, value=round(value, 3))
+    compare_predictions(answer.value, dict(zip(KEYS, SOLVED)), GUESSES, "Write the formula down with its shapes, and count.",
+                        tolerance=0.005)
     return "All six right."
 
 
