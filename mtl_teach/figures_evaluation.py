@@ -39,7 +39,7 @@ def reliability(found: Mapping[str, Calibration] | Calibration, *, alt: str = ""
             name=name or _("model"), ece=each.ece, bins=each.bins, points=points))
     low = min(each.table[["confidence", "accuracy"]].min().min() for each in found.values())
     axes.set(xlabel=_("confidence"), ylabel=_("accuracy"), xlim=(max(0, low - 0.08), 1.03), ylim=(max(0, low - 0.08), 1.05))
-    legend = axes.legend(loc="upper left")
+    legend = axes.legend(loc="lower right")
     for handle in legend.legend_handles[1:]:
         handle.set_sizes([50])
     fig.alt = alt or _("Reliability diagram, accuracy over confidence. {facts}.").format(facts="; ".join(said))
@@ -70,7 +70,7 @@ def slice_bars(found: Mapping[str, Slices] | Slices, *, lines: Mapping[str, floa
     axes.set_xticklabels([_("{slice}\n{n} rows").format(slice=name, n=int(row.rows)) for name, row in first.table.iterrows()])
     axes.grid(False, axis="x")
     if list(found) != [""]:
-        axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+        axes.legend(loc="lower left", bbox_to_anchor=(1, 0))
     fig.alt = alt or _("{metric} of {task} by slice, with intervals. {facts}.").format(
         metric=first.metric, task=first.task, facts="; ".join(said + _said_lines(lines)))
     return fig
@@ -124,7 +124,7 @@ def chance(values: Mapping[str, list], *, xlabel: str, lines: Mapping[str, float
     for name, x in (lines or {}).items():
         axes.axvline(x, color="black", linestyle=":", linewidth=1)
         axes.annotate(name, (x, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=9)
-    axes.set(xlabel=xlabel, ylabel=_("repetitions (%)"))
+    axes.set(xlabel=xlabel, ylabel=_("repetitions (%)"), ylim=(0, 1.3 * axes.get_ylim()[1]))      # room for the legend
     axes.legend(loc="upper right")
     fig.alt = alt or _("Histogram of {label} over many repetitions. {facts}.").format(label=xlabel, facts="; ".join(said))
     return fig
