@@ -24,8 +24,8 @@ def points(panels: Mapping[str, Mapping[str, Measured]], *, alt: str = "") -> Pi
     if not panels or not all(panels.values()):
         raise ValueError("nothing to draw: every panel needs at least one value.")
     methods = list(dict.fromkeys(name for values in panels.values() for name in values))
-    columns = min(PER_ROW, len(panels))
-    lines = -(-len(panels) // columns)
+    lines = -(-len(panels) // PER_ROW)
+    columns = -(-len(panels) // lines)
     fig, axes = picture(1.5 + 1.75 * columns, lines * (1.0 + 0.34 * len(methods)), nrows=lines, ncols=columns, sharey=True,
                         squeeze=False)
     for place, (title, values) in zip(axes.flat, panels.items()):
