@@ -5,12 +5,13 @@ from ..quiz import ask, right, wrong
 QUIZ = [
     ask("`topic` has 10,000 rows, `sentiment` 100. You raise the temperature of the sampler from 1 to 5. What happens?",
         right("`sentiment` is drawn far more often, and its 100 rows come round again and again",
-              "p is proportional to n^(1/5): 6.3 against 2.5 instead of 10,000 against 100. What is gained in attention is paid for "
+              "p is proportional to n^(1/5): 6.3 against 2.5 instead of 10,000 against 100. What is gained in presence is paid for "
               "in repetition, and in steps that `topic` no longer gets."),
         wrong("The model's answers become softer",
               "That is the temperature of a softmax at prediction. A sampler's temperature only changes who is drawn."),
-        wrong("Each row of `sentiment` gets a larger weight in the loss",
-              "Weights are another dial. Here every batch still averages a task over its own rows; the task just comes more often.")),
+        wrong("Within a batch, each row of `sentiment` counts for more than before",
+              "Rather for less: a batch still averages a task over its own rows, and now there are more of them. The rows just come "
+              "more often.")),
     ask("A regression in cents outshouts two classifications. Which of these mends it? Several may.",
         right("Divide the labels by their standard deviation before training",
               "The loss is then near 1 at the start, like the others. It is the cheapest remedy and needs no method."),
@@ -28,11 +29,11 @@ QUIZ = [
               "It is the other way round. To the method a large loss is a noisy task, to be trusted less."),
         wrong("Equal weights: the method balances", "What it makes equal is weight times loss.")),
     ask("g1 = (2, 0) and g2 = (-2, 1). What does PCGrad do that the sum does not?",
-        right("It leaves neither task worse off to first order",
+        right("Both tasks gain from it, to first order",
               "Their sum is (0, 1), which is at right angles to g1: the first task gains nothing. PCGrad's (0.4, 1.8) has a positive "
               "product with both."),
         wrong("It gives both tasks a step of the same length",
-              "Lengths are left as they are. Equal progress is what IMTL-G aims for."),
+              "What is left after the projections keeps its length; nothing is made equal. Equal progress is what IMTL-G aims for."),
         wrong("It finds the direction in which the sum of the losses falls fastest",
               "That direction is the sum itself. PCGrad gives some of that speed away.")),
     ask("The cosine of two tasks' gradients is 0.9. Can a step for the first raise the second's loss?",
