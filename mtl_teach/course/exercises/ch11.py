@@ -259,7 +259,7 @@ def check_fair(answer, fresh):
         got = answer(runs)
         expect_type(got, "number")
         return got
-    compare(answered, telling(lambda: log_of_runs(fresh), fair, FAIR, 2000), fair, "The comparison is not fair yet.", known=FAIR)
+    compare(answered, telling(lambda: log_of_runs(fresh), fair, FAIR), fair, "The comparison is not fair yet.", known=FAIR)
     return "Same budget, same seeds, and the test rows had no say."
 
 

@@ -10,7 +10,7 @@ from ..wire import pack, unpack
 APART = 4e-3                    # a good deal more than the tolerance of a comparison
 
 
-def telling(draw: Callable, reference: Callable, known, tries: int = 500) -> list:
+def telling(draw: Callable, reference: Callable, known, tries: int = 5000) -> list:
     """Call draw() until the reference and all the known mistakes give different results on what it drew."""
     for _ in range(tries):
         args = draw()
