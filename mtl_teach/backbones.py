@@ -64,8 +64,13 @@ class Backbone(nn.Module):
         positions = {}
         if self._wants_positions:                     # count real tokens only, or left padding would shift every text
             positions["position_ids"] = (attention_mask.cumsum(1) - 1).clamp(min=0)
-        out = self.model(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=all_layers, **positions,
-                         **({"use_cache": False} if self.causal else {}))
+        if self.causal:
+            positions["use_cache"] = False
+        out = self.model(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=all_layers, **positions)
+        if all_layers and out.hidden_states is None:      # transformers records layers only for classes that were built once in
+            with torch.device("meta"):                    # this process; a model that came from another one was not built here
+                type(self.model)(self.model.config)
+            out = self.model(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True, **positions)
         return out.hidden_states if all_layers else out.last_hidden_state
 
     def pool(self, hidden, attention_mask):

@@ -58,8 +58,6 @@ class Run:
         backbone = self.backbone
         if isinstance(backbone, nn.Module):
             backbone = load_backbone(backbone).clone()
-            with torch.device("meta"):                 # transformers finds the hidden states only of classes that were built
-                type(backbone.model)(backbone.model.config)                    # once in this process; unpickled is not built
         return self.algorithm(backbone, self.ordered(), seed=self.seed, **self.options, **self.knobs)
 
     def ordered(self) -> TaskSet:

@@ -102,3 +102,17 @@ def test_fresh_weights_depend_on_the_seed_alone(style):
     a, b, c = (backbone(style).clone(pretrained=False, seed=seed) for seed in (1, 1, 2))
     first = [next(x.model.parameters()) for x in (a, b, c)]
     assert torch.equal(first[0], first[1]) and not torch.equal(first[0], first[2])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("style", ARCHITECTURES)
+def test_a_backbone_that_comes_from_another_process_shows_its_layers(style, tmp_path):
+    here, ids = backbone(style), torch.tensor([[4, 5, 6]])
+    torch.save((here, ids), tmp_path / "backbone.pt")
+    code = ("import sys, torch; backbone, ids = torch.load(sys.argv[1], weights_only=False);"
+            "torch.save([layer.detach() for layer in backbone(ids, torch.ones_like(ids), all_layers=True)], sys.argv[2])")
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "backbone.pt"), str(tmp_path / "layers.pt")], check=True)
+    there = torch.load(tmp_path / "layers.pt")
+    assert len(there) == here.depth + 1
+    for mine, theirs in zip(here(ids, torch.ones_like(ids), all_layers=True), there):
+        torch.testing.assert_close(mine, theirs)
