@@ -20,7 +20,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import nn
 
 from . import encoding
