@@ -113,6 +113,7 @@ def test_stub_is_not_attempted(id):
     assert run_check(EXERCISES[id], solved_cell(EXERCISES[id])[1], seed=0).status == NOT_ATTEMPTED
 
 
+@pytest.mark.slow                                            # some seconds for all exercises together
 @pytest.mark.parametrize("id", EXERCISES)
 @pytest.mark.parametrize("how", GENERIC)
 def test_bad_form_is_refused(id, how):
