@@ -53,6 +53,7 @@ def test_a_folder_loads_through_the_real_code(style, tmp_path):
     assert b(torch.tensor([[1, 2]]), torch.ones(1, 2, dtype=torch.long)).shape == (1, 2, 16)
 
 
+@pytest.mark.slow
 def test_the_hub_cache_works_offline(tmp_path):
     """A cache laid out as the hub's own, read by a fresh process that may not use the network."""
     place = tmp_path / "hub" / "models--distilgpt2"

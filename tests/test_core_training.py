@@ -165,6 +165,7 @@ def script(tmp_path, options):
     return path
 
 
+@pytest.mark.slow
 def test_kill_9_at_any_moment_leaves_a_good_checkpoint(tmp_path):
     """The run saves at every step and is killed a few times while it does; the end is as if nothing had happened."""
     state = tmp_path / "state"
@@ -229,6 +230,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_task_and_keeps_the_checkpoint(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000005", "step-000010"]
 
 
+@pytest.mark.slow
 def test_two_processes_train_the_same_thing(tmp_path):
     path = script(tmp_path, "steps=12, batch_size=16, lr=5e-3")
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(path)]

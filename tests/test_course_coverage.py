@@ -98,6 +98,7 @@ def test_the_facts_are_whole(id):
     assert exercise.solved().count("\n\n") >= 1, "the solution says what was measured"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("id, number", [(id, n) for id, rows in ANSWERS.items() for n in range(len(rows.wrong))])
 def test_wrong_answer_gets_its_message(id, number):
     answer, words = ANSWERS[id].wrong[number]
