@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from .history import TrainingError
 from .tasks import TaskError
 
 FACTS = "run.json"
@@ -87,7 +88,6 @@ class CheckpointStore:
             shutil.rmtree(final, ignore_errors=True)
             aside.rename(final)
         except (OSError, RuntimeError) as error:              # torch.save reports a full disk as RuntimeError
-            from .training import TrainingError
             shutil.rmtree(aside, ignore_errors=True)
             raise TrainingError(
                 f"step {step}: the checkpoint could not be written to {str(self.folder)!r} ({error}). Is the disk full? "

@@ -1,8 +1,12 @@
-"""What happened in a training run, step by step."""
+"""What happened in a training run, step by step, and the error of a run that had to stop."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+
+
+class TrainingError(RuntimeError):
+    """Training had to stop; the message says why, and which checkpoint is good."""
 
 
 @dataclass

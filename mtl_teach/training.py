@@ -18,15 +18,11 @@ import torch
 from .balancing import as_gradients, as_weighting, check_balance, check_processes
 from .balancing.passes import MixedPass, TaskPasses
 from .batching import MixedBatches
-from .history import History
+from .history import History, TrainingError
 from .launch import Forward, accelerate_for, bar_of
 from .tasks import TaskError, TaskSet, nearest
 
 PRECISIONS = ("fp32", "bf16", "fp16")
-
-
-class TrainingError(RuntimeError):
-    """Training had to stop; the message says why, and which checkpoint is good."""
 
 
 def fit(model, tasks: TaskSet, *, steps: int = 300, batch_size: int = 32, lr: float = 1e-3, sampler: str = "proportional",
