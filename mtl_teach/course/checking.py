@@ -41,7 +41,7 @@ def _where_help_is(exercise, facts) -> str:
     said = [hint] if left > 0 else []
     if facts["tries"] >= rules.tries and not rules.is_closed(exercise.id):
         said.append(_("The solution is open: mt.solution(\"{id}\")").format(id=exercise.id))
-    return "   ".join(said)
+    return " · ".join(said)
 
 
 def run_check(exercise: Exercise, answer, seed: int | None = None, send=None) -> Outcome:
@@ -58,7 +58,7 @@ def run_check(exercise: Exercise, answer, seed: int | None = None, send=None) ->
     finally:
         remarks = handle.remarks()
     return Outcome(**facts, **outcome.found, notes=(*outcome.notes, *_notes(remarks)), points=exercise.points,
-                   seed=seed if outcome.drew else None)
+                   seed=seed if outcome.drew and exercise.wants != "value" else None)
 
 
 class _Found:
@@ -106,7 +106,7 @@ def _stumbled(error, notes) -> _Found:
 def _raised(exercise, raised, notes) -> _Found:
     why = _("Likely cause: {cause}").format(cause=raised.cause) if raised.cause else ""
     lines = [*raised.lines, str(raised)]
-    next = _("Call it yourself in a new cell, and print what stands in the line above.")
+    next = _("Put a print(...) before that line, run the cell and this check again: what it prints is shown here.")
     if exercise.call and raised.kind == "TypeError" and not raised.lines:          # the call itself did not fit
         why, next = "", _("The check calls it like this: `{call}`.").format(call=exercise.call)
     return _Found(ERROR, notes, code="\n".join(lines), why=why, next=next)
@@ -119,6 +119,9 @@ def _wrong_object(exercise, described) -> _Found | None:
     if kind == "missing":
         return _Found(NOT_ATTEMPTED, says=_("There is no `{name}` in this notebook yet.").format(**fill),
                       next=_("Run the cell that defines it, then this one. After a restart: Run > Run All Above Selected Cell."))
+    if described["gaps"]:
+        return _Found(NOT_ATTEMPTED, says=_("A part is still `...`: {keys}").format(keys="; ".join(map(repr, described["gaps"]))),
+                      next=_("Write your answer there, run the cell, then run this check again."))
     if described["untouched"]:
         return _Found(NOT_ATTEMPTED, next=_("Write `{name}`, run its cell, then run this check again. "
                                             "A nudge: mt.hint(\"{id}\")").format(**fill))

@@ -25,6 +25,9 @@ __all__ = ["Fresh", "Mistake", "Wrong", "close", "compare", "diagnose", "expect"
            "numbers", "short"]
 
 
+BY_HAND = "Call it in a new cell with inputs small enough to work out by hand, and compare step by step."
+
+
 class Wrong(Exception):
     """The answer is not right.
 
@@ -112,7 +115,11 @@ def expect_type(got, kind, name: str = "") -> None:
     words = {"number": _("one number"), "tensor": _("a tensor of numbers"), "index": _("whole numbers"), dict: _("a dict"),
              list: _("a list"), str: _("a text")}
     if not fits:
-        raise Wrong("{what} must be {wanted}; yours is {found}.", what=what, wanted=words.get(kind, str(kind)), found=called(got))
+        quoted = kind == "number" and isinstance(got, str) and got.strip().lstrip("-+.")[:1].isdigit()
+        many = kind == "number" and array is not None and array.ndim > 0
+        raise Wrong("{what} must be {wanted}; yours is {found}.", "A last sum or mean is missing." if many else "",
+                    "Write the number without quotes." if quoted else "", what=what, wanted=words.get(kind, str(kind)),
+                    found=called(got))
 
 
 def expect_shape(got, shape, axes: str = "", name: str = "") -> None:
@@ -129,6 +136,9 @@ def _shape_guess(found, want) -> str:
         return "It looks transposed."
     if len(found) > len(want) and tuple(n for n in found if n != 1) == tuple(n for n in want if n != 1):
         return "An axis of length 1 is too much: use .squeeze(...) or index it."
+    if len(found) > len(want):
+        return ("As many numbers, on more axes: use .flatten(...) or .reshape(...)." if np.prod(found) == np.prod(want) else
+                "An axis too many: a sum over it is missing, or an index picked every combination.")
     if found == ():
         return "You reduced over all axes. Give mean or sum the axis, as in .mean(1)."
     return "An axis is missing: perhaps one mean or sum too many." if len(found) < len(want) else ""
@@ -145,15 +155,22 @@ def expect_close(got, want, says: str = "", why: str = "", next: str = "", rtol:
     elif target.ndim == 0:
         expect_type(got, "number" if not isinstance(want, str) else str, name)
     else:
-        expect_shape(got, target.shape, axes, name)
+        if axes or not _lists_of_other_lengths(got, want):
+            expect_shape(got, target.shape, axes, name)
     if close(got, want, rtol, atol):
         return
     found = numbers(got)
     if found is not None and np.isnan(found).any() and not np.isnan(target).any():
-        raise Wrong("{what} holds nan.", why="nan comes from 0/0 or inf - inf: an empty mean, a softmax over -inf alone.",
-                    next=next, what=name or _("The result"))
+        raise Wrong(says, "nan comes from 0/0 or inf - inf: an empty mean, a softmax over -inf alone.", next, "{what} holds nan.",
+                    what=name or _("The result"), **values)
     raise Wrong(says, why or diagnose(found, target), next, "{what}{seen}", what=f"{name}: " if name else "",
                 seen=seen(got, want), **values)
+
+
+def _lists_of_other_lengths(got, want) -> bool:
+    """Plain lists of numbers: what is missing in them says more than their shape."""
+    return isinstance(got, (list, tuple)) and isinstance(want, (list, tuple)) and numbers(got) is not None and (
+        numbers(got).ndim == numbers(want).ndim == 1 and len(got) != len(want))
 
 
 def _expect_dict(got, want, says, why, next, rtol, atol, name, values):
@@ -176,35 +193,38 @@ def compare(answer: Callable, args: list, reference: Callable, says: str = "", n
     got, want = answer(*args), reference(*unpack(pack(args)))
     if not close(got, want, rtol, atol):
         for mistake in known:
-            if _fits(mistake, args, got, want):
+            if _fits(mistake, args, got, want, rtol, atol):
                 raise Wrong(says or "The result is not right.", mistake.why, mistake.next or next, "{what}{seen}",
                             what=f"{name}: " if name else "", seen=seen(got, want), **values)
-    expect_close(got, want, says, next=next, rtol=rtol, atol=atol, axes=axes, name=name, **values)
+    expect_close(got, want, says, next=next or BY_HAND, rtol=rtol, atol=atol, axes=axes, name=name, **values)
     return got
 
 
-def _fits(mistake, args, got, want) -> bool:
+def _fits(mistake, args, got, want, rtol, atol) -> bool:
     try:
         wrong = mistake.wrong(*unpack(pack(args)))
     except Exception:                                                  # the mistake itself fails on these inputs
         return False
-    return close(got, wrong) and not close(wrong, want)
+    return close(got, wrong, rtol, atol) and not close(wrong, want, rtol, atol)
 
 
-def compare_predictions(got, measured: Mapping[str, float], guesses: Mapping[str, Mapping[float, str]], next: str = "",
-                        tolerance: float = 0.01) -> None:
+def compare_predictions(got, measured: Mapping[str, float], guesses: Mapping[str, Mapping[float, str]],
+                        next: str | Mapping[str, str] = "", tolerance: float = 0.01) -> None:
     """Numbers that were predicted, {key: number}, against what is measured.
 
     guesses    {key: {wrong number: why one comes to it}}
+    next       what to try, or {key: what to try}
     tolerance  relative to numbers above 1, absolute below
     """
     expect_type(got, dict)
     expect(set(got) == set(measured), "Keep the {n} keys as they were given; only write numbers in place of `...`.",
            n=len(measured))
     for key, value in measured.items():
+        expect(got[key] is not None, "{key} is None.", next="Write a number in its place.", key=repr(key))
         expect_type(got[key], "number", repr(key))
         mine, room = float(numbers(got[key])), tolerance * max(1, abs(value))
         why = "".join(text for guess, text in guesses.get(key, {}).items() if abs(mine - guess) < 0.006 * max(1, abs(guess)))
-        expect(abs(mine - value) < room, "{key}: you predicted {mine}; it is {value}.", why, next, key=repr(key), mine=mine,
-               value=round(value, 3))
+        advice = next if isinstance(next, str) else next.get(key, "")
+        expect(abs(mine - value) < room, "{key}: you predicted {mine}; it is {value}.", why, advice, key=repr(key),
+               mine=int(mine) if mine.is_integer() else mine, value=round(value, 3))
 

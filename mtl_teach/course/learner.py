@@ -17,7 +17,7 @@ import torch
 from ..i18n import _
 from .causes import likely_cause, message, own_lines
 from .guard import Captured, State, TooSlow, captured, noticing_seeds, seed_all, time_limit
-from .untouched import has_gap, is_untouched
+from .untouched import gaps, has_gap, is_untouched
 from .wire import NotPlain, Ref, pack, unpack
 
 MISSING = object()                      # there is no answer under the name
@@ -68,7 +68,7 @@ class Learner:
     def do_describe(self, request):
         answer = self.objects[0]
         return {"value": {"kind": kind_of(answer), "type": type(answer).__name__, "shown": shown(answer),
-                          "untouched": is_untouched(answer, self.name, self.stub)}}
+                          "untouched": is_untouched(answer, self.name, self.stub), "gaps": gaps(answer)}}
 
     def do_value(self, request):
         return {"value": self.objects[0]}
@@ -188,9 +188,10 @@ def kind_of(answer) -> str:
 
 def shown(answer) -> str:
     """A short text for the answer in messages: its name, or what it is."""
+    thing = _("an object of the class {name}").format(name=type(answer).__name__)
     if kind_of(answer) in ("class", "function", "lambda"):
-        return getattr(answer, "__name__", type(answer).__name__)
+        return getattr(answer, "__name__", thing)
     if isinstance(answer, torch.Tensor):
         return f"tensor {tuple(answer.shape)}"
     text = " ".join(repr(answer)[:400].split()) if isinstance(answer, (int, float, str, list, tuple, dict, set)) else ""
-    return (text if len(text) <= 60 else text[:57] + "...") or type(answer).__name__
+    return (text if len(text) <= 60 else text[:57] + "...") or thing

@@ -61,8 +61,10 @@ class Outcome:
 
 
 def rich(text: str) -> str:
-    """Plain text as HTML: `code` between backticks, line breaks kept."""
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text, quote=False)).replace("\n", "<br>")
+    """Plain text as HTML: `code` between backticks and calls such as mt.hint("04.2"); line breaks kept."""
+    def code(found):
+        return f"<code>{found[1] or found[0]}</code>"
+    return re.sub(r"`([^`]+)`|\bmt\.\w+\([^()\n]*\)", code, escape(text, quote=False)).replace("\n", "<br>")
 
 
 def card(title: str, body: str) -> str:

@@ -28,6 +28,14 @@ def has_gap(value) -> bool:
     return isinstance(value, (list, tuple)) and any(map(has_gap, value))
 
 
+def gaps(value) -> list[str]:
+    """The keys of a dict that still hold `...`, where others are filled in; of anything else, nothing."""
+    if not isinstance(value, Mapping):
+        return []
+    missing = [str(key) for key, part in value.items() if has_gap(part)]
+    return missing if len(missing) < len(value) else []
+
+
 def _codes(answer) -> dict[str, types.CodeType]:
     """The code of a function, or of each method of a class, by name."""
     if isinstance(answer, type):

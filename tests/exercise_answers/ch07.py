@@ -29,10 +29,26 @@ def scaled_weights(earlier, scale, down, up):
     return np.maximum(np.concatenate([h.double().numpy() for h in earlier], 1) @ v.T, 0) @ up.double().numpy().T
 
 
+def one_relu_each(earlier, scale, down, up):
+    width = earlier[0].size(-1)
+    return sum((a * h @ down[:, j * width:(j + 1) * width].T).relu() for j, (a, h) in enumerate(zip(scale, earlier))) @ up.T
+
+
+def feature_by_feature(earlier, scale, down, up):
+    return ((torch.stack(earlier, -1) * scale).flatten(1) @ down.T).relu() @ up.T
+
+
+def no_way_back(earlier, scale, down, up):
+    return (torch.cat([a * h for a, h in zip(scale, earlier)], -1) @ down.T).relu()
+
+
 LATERAL = Rows(right=[scaled_weights, lateral()], wrong=[
     (lateral(relu=False), "nonlinearity is missing"), (lateral(outside=True), "never be negative"), (lateral(scaled=False), "not used"),
     (lateral(last=True), "Only the newest"), (lateral(reverse=True), "reverse order"), (lateral(soft=True), "softmax"),
-    (lateral(early=True), "relu of the columns"), (lambda e, s, d, u: lateral()(e, s, d, u).mean(0), "shape")])
+    (lateral(early=True), "relu of the columns"), (one_relu_each, "add up first"), (feature_by_feature, "mixed feature by feature"),
+    (no_way_back, "U, from W features back to D"), (lambda *a: lateral()(*a).relu(), "second relu"),
+    (lambda e, *a: e[-1] + lateral()(e, *a), "own state was added"),
+    (lambda e, s, d, u: lateral()(e, s, d, u).mean(0), "shape")])
 
 # ---- 07.2
 
@@ -75,9 +91,15 @@ def wipes(column):
         parameter.data.zero_()
 
 
+def zeros(column):
+    column.requires_grad_(False).eval()
+    for parameter in column.parameters():
+        parameter.grad.zero_()
+
+
 FREEZE = Rows(right=[by_modules, freeze, lambda c: freeze(c) and None], wrong=[
     (lambda c: freeze(c, mode=False) and 0, "still in training mode: dropout"), (lambda c: freeze(c, clear=False) and 0, "Old gradients"),
-    (lambda c: c.eval() and 0, "All parameters still require"), (half, "Biases and norms"), (shallow, "does not reach the modules inside"),
+    (lambda c: c.eval() and 0, "All parameters still require"), (half, "Biases and norms"), (shallow, "does not reach the modules inside"), (zeros, "zero, but still there"),
     (a_copy, "froze a copy"), (wipes, "weights have changed")])
 
 # ---- 07.3
@@ -158,9 +180,24 @@ class DropsTwins(Cache):
         return torch.stack([self.store[key] for key in dict.fromkeys(keys)])
 
 
+class OneForAll(Cache):
+    shared: dict = {}
+
+    def __init__(self):
+        self.store = self.shared
+
+
+class Batches(Cache):
+    def read(self, keys, compute):
+        if tuple(keys) not in self.store:
+            self.store[tuple(keys)] = compute(keys)
+        return self.store[tuple(keys)]
+
+
 CACHE = Rows(right=[Cache, Matrix], wrong=[
     (Whole, "made you compute the whole batch"), (Forgets, "nothing is kept"), (Twice, "computed twice"), (OneByOne, "called 3 times|times for one batch"),
-    (AlwaysAsks, "though every text is known"), (StoredOrder, "another order|vector of keys"), (DropsTwins, "shape|two rows")])
+    (AlwaysAsks, "though every text is known"), (StoredOrder, "another order|vector of keys"), (DropsTwins, "shape|two rows"),
+    (OneForAll, "all caches share it"), (Batches, "whole batches are kept"), (Cache(), "object of the class Cache")])
 
 # ---- 07.4
 
@@ -180,10 +217,24 @@ def closed_form(tasks, body, depth, width, bottleneck):
     return np.float64(tasks * body + depth * (pairs * (1 + bottleneck * width) + (tasks - 1) * bottleneck * width))
 
 
+def columns(first=1, last=0, up="one", alphas="all", biases=False, body_each=1, only=False):
+    """Counting column by column, with one slip each."""
+    def answer(tasks, body, depth, width, bottleneck):
+        total = tasks * body * (depth if body_each > 1 else 1)
+        for k in [tasks - 1] if only else range(first, tasks + last):
+            alpha = {"all": depth * k, "per block": depth, "per column": k}[alphas]
+            total += alpha + depth * (bottleneck * k * width + width * bottleneck * (k if up == "each" else 1))
+            total += depth * (bottleneck + width) if biases else 0
+        return total
+    return answer
+
+
 SIZE = Rows(right=[closed_form, size()], wrong=[
     (size(scales=False), "scales α are missing"), (size(up=False), "U back up is missing"), (size(one=True), "not only the one before"),
     (size(first=True), "first column has nothing to read"), (size(inner=True), "W features, not D"), (size(laterals=False), "laterals are missing"),
-    (size(deep=False), "at every block")])
+    (size(deep=False), "at every block"), (columns(up="each"), "has one U"), (columns(last=1), "one too far"), (columns(only=True), "Only the last"),
+    (columns(alphas="per block"), "One scale per block"), (columns(alphas="per column"), "scales of its own"), (columns(biases=True), "biases"),
+    (columns(body_each=2), "a whole body"), (lambda t, b, *a: [columns()(k + 1, b, *a) - columns()(k, b, *a) for k in range(t)], "one by one")])
 
 # ---- 07.5
 
@@ -194,6 +245,7 @@ TRUE = dict(zip(("largest change in the first task's logits after four more task
 A, B, C, D, E, G = TRUE
 PREDICTION = Rows(right=[{key: np.float32(value) for key, value in TRUE.items()}, TRUE | {E: torch.tensor(0.25)}], wrong=[
     (TRUE | {A: 0.01}, "same bits"), (TRUE | {B: 1}, "must run too"), (TRUE | {C: 4}, "can be kept"), (TRUE | {D: 4}, "do not read later ones"),
-    (TRUE | {E: 1}, "Three of the four are frozen"), (TRUE | {G: 20}, "one way"), ({}, "6 keys")])
+    (TRUE | {E: 1}, "Three of the four are frozen"), (TRUE | {G: 20}, "one way"), (TRUE | {E: 25}, "between 0 and 1"), (TRUE | {G: 5}, "for each reader"),
+    (TRUE | {B: "4"}, "without quotes"),  ({}, "6 keys")])
 
 ANSWERS = {"07.1": LATERAL, "07.2": FREEZE, "07.3": CACHE, "07.4": SIZE, "07.5": PREDICTION}
