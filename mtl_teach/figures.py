@@ -8,6 +8,7 @@ the seeds are drawn) or plain numbers.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from textwrap import fill
 
 import numpy as np
 from matplotlib import rc_context
@@ -55,7 +56,8 @@ def bars(values: Mapping, *, ylabel: str, lines: Mapping[str, float] | None = No
     _need(values)
     groups = {name: value if isinstance(value, Mapping) else {"": value} for name, value in values.items()}
     names = list(dict.fromkeys(name for group in groups.values() for name in group))
-    fig, axes = picture(max(4.5, min(9.0, 1.2 + 0.55 * len(groups) * (len(names) + 0.6))))
+    inches = max(4.5, min(9.0, 1.2 + 0.55 * len(groups) * (len(names) + 0.6)))
+    fig, axes = picture(inches)
     width = 0.8 / len(names)
     for i, name in enumerate(names):
         places = [g - 0.4 + (i + 0.5) * width for g, group in enumerate(groups.values()) if name in group]
@@ -66,7 +68,8 @@ def bars(values: Mapping, *, ylabel: str, lines: Mapping[str, float] | None = No
             _interval(axes, x, value, width)
     _named_lines(axes, lines)
     axes.set(ylabel=ylabel, xticks=range(len(groups)))
-    axes.set_xticklabels([name.replace(" ", "\n") if len(name) > 10 else name for name in groups])
+    room = max(1, int(7.6 * inches / len(groups)))         # letters that fit under a group
+    axes.set_xticklabels([fill(str(name), room, break_long_words=False) for name in groups])
     axes.grid(False, axis="x")
     if names != [""]:
         axes.legend(loc="upper left", bbox_to_anchor=(1, 1))

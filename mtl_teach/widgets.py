@@ -21,7 +21,7 @@ def explore(draw: Callable, **choices: Sequence):
         raise ValueError("explore needs at least one option with values: explore(draw, task=['mood', 'returns']).")
     first = {name: values[0] for name, values in choices.items()}
     if not someone_answers():
-        print(_("You see {picked}. In JupyterLab and Colab there are menus here; the choices are {all}.").format(
+        print(_("You see {picked}.\nIn JupyterLab and Colab there are menus here. The choices: {all}.").format(
             picked=_said(first), all="; ".join(f"{name}: {', '.join(map(str, values))}" for name, values in choices.items())))
         return _show(draw(**first))
     import ipywidgets
