@@ -11,7 +11,7 @@ QUIZ = [
         wrong("Five models for one task, whose votes are counted", "That is an ensemble: many models, one task."),
         wrong("A model trained on reviews and later on tweets, for the same question",
               "One after the other, from one data set to another: transfer, or domain adaptation.")),
-    ask("The helper with "other words" lifted `mood` too, though less. What can it have taught?",
+    ask("The helper with \"other words\" lifted `mood` too, though less. What can it have taught?",
         wrong("The meaning of the words of `mood`", "None of them decides anything in that helper's labels."),
         right("That one word decides, and that `not` turns it round",
               "Both tasks work the same way; only the words differ. That part of the knowledge is common."),
