@@ -120,7 +120,8 @@ class _Plan:
             return Measured({seed: read(record) for seed, record in mine.items()}, level)
         values = {task: over(lambda record, task=task: record["values"][task]) for task in first["values"]}
         return Scores(name, values, over(lambda r: r["seconds"]), over(lambda r: r["cpu_seconds"]), first["parameters"],
-                      self.trials[name][best], self.trials[name], reached)
+                      self.trials[name][best], self.trials[name], reached, over(lambda r: r["steps"]),
+                      self.methods[name].sequence(values) is not None)
 
 
 def _run(method: Method, setting: dict, seed: int, split: str, *, data, backbone, training, options) -> Run:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from .comparison_notes import notes
 from .i18n import _
 from .measured import Measured, decimals, delta_m
 from .tasks import TaskError, nearest
@@ -21,6 +22,8 @@ class Scores(Mapping):
     seconds, cpu_seconds   of training one model: by the clock, and of all processor cores (on a GPU read the clock's)
     parameters             of all tasks' models together
     chosen, tried          the setting that was used, and all that were tried; reached: the value of each on validation
+    steps, in_order        of training one model, over all tasks; whether it learned one task after the other. None: not
+                           known, in a file of an older version
     """
 
     name: str
@@ -31,6 +34,8 @@ class Scores(Mapping):
     chosen: dict = field(default_factory=dict)
     tried: list[dict] = field(default_factory=list)
     reached: list[float] = field(default_factory=list)
+    steps: Measured | None = None
+    in_order: bool | None = None
 
     def __getitem__(self, task: str) -> Measured:
         if task not in self.values:
@@ -65,7 +70,8 @@ class Comparison(Mapping):
     """Scores by method: `result["HardSharing"]["mood"]`.
 
     baseline  the method that Δm compares with, or None
-    budget    steps, batch_size, seeds, tuning_seeds: what was the same for all
+    budget    steps, batch_size, seeds, tuning_seeds: what was the same for all. Where a text trains several tasks at once
+              (sampler="joint"), a method that learns one task after the other takes more steps than that
     plain     {"majority": {task: Measured}, "TF-IDF + LR": ...} where it was asked for
     trained   how many runs were trained for this result; the others were kept from before
     """
@@ -159,37 +165,7 @@ class Comparison(Mapping):
     @property
     def notes(self) -> list[str]:
         """What a reader must know beside the numbers."""
-        budget = self.budget
-        found = [_("{steps} steps of {batch} rows for each method; mean ± half the 95 % interval over {n} seeds.").format(
-            steps=budget["steps"], batch=budget["batch_size"], n=len(budget["seeds"]))]
-        if len(budget["seeds"]) == 1:
-            found = [_("{steps} steps of {batch} rows for each method. One seed: no interval, so nothing is shown.").format(
-                steps=budget["steps"], batch=budget["batch_size"])]
-        if budget["tuning_seeds"]:
-            found.append(_("Settings tried: {trials}, judged on validation rows of the seeds {seeds}.").format(
-                trials=self._trials(), seeds=", ".join(map(str, budget["tuning_seeds"]))))
-        if budget["same_rows"]:
-            found.append(_("All seeds have the same rows: the intervals speak of training, not of other data."))
-        found += self._about_delta()
-        edges = {name: edge for name, mine in self.scores.items() if (edge := mine.at_edge())}
-        found += [_("{name} chose {knob} at the edge of its grid; a wider one might do better.").format(
-            name=name, knob=", ".join(edge)) for name, edge in edges.items()]
-        return [*found, _("Seconds: of computing, to train one model.")]
-
-    def _trials(self):
-        counts = {name: len(mine.tried) for name, mine in self.scores.items()}
-        same = len(set(counts.values())) == 1
-        return _("{n} by each").format(n=counts[next(iter(counts))]) if same else ", ".join(f"{k} {v}" for k, v in counts.items())
-
-    def _about_delta(self):
-        if self.baseline is None:
-            return []
-        try:
-            self.delta_m(self.baseline)
-        except ValueError as error:
-            return [str(error)]
-        return [_("Δm: mean relative change against {name} (Maninis et al. 2019, eq. 4); above 0 is better.").format(
-            name=self.baseline)]
+        return notes(self)
 
     def plot(self, *, tasks: list[str] | None = None, alt: str = ""):
         """A Picture: a panel per task and one for Δm; in each a point per method with its interval."""
@@ -217,7 +193,7 @@ class Comparison(Mapping):
     @classmethod
     def from_dict(cls, facts: dict) -> Comparison:
         scores = {name: Scores(**{**mine, "values": {task: _measured(v) for task, v in mine["values"].items()},
-                                  "seconds": _measured(mine["seconds"]), "cpu_seconds": _measured(mine["cpu_seconds"])})
+                                  **{key: _measured(mine[key]) for key in ("seconds", "cpu_seconds", "steps") if mine.get(key)}})
                   for name, mine in facts["scores"].items()}
         plain = {name: {task: _measured(v) for task, v in values.items()} for name, values in facts["plain"].items()}
         return cls(scores, facts["baseline"], facts["budget"], plain)

@@ -420,6 +420,33 @@ def test_what_stands_in_the_notes(runs):
     assert "2 by each" in " ".join(small(TWO).notes)
 
 
+ONE_BY_ONE = {"mixed": mt.HardSharing, "columns": mt.ProgressiveNetwork}
+
+
+def test_the_notes_say_how_the_steps_of_a_method_in_order_were_dealt_out():
+    """The steps that were trained, not those of the budget: with sampler="joint" columns take more."""
+    assert small(TWO, lr=1e-3).notes[0] == "2 steps of 4 rows for each method; mean ± half the 95 % interval over 2 seeds."
+    alike = small(ONE_BY_ONE, lr=1e-3, baseline=False).notes
+    assert alike[0].startswith("2 steps of 4 rows in all for each method;")
+    assert [note.split(",")[0] for note in alike if "one task after" in note] == [
+        "columns learns one task after the other: its 2 steps are dealt out to the tasks"]
+    tasks = task_set(12, ("classify", "regress"))
+    tasks["stars"].train = [{"text": row["text"], "label": 1.5} for row in tasks["mood"].train]
+    joint = small(ONE_BY_ONE, tasks, seeds=1, lr=1e-3, baseline=False, sampler="joint")
+    assert joint.notes[0] == "2 steps of 4 rows for each method that learns all tasks at once. One seed: no interval, so nothing is shown."
+    assert any(note.startswith("columns learns one task after the other, in 4 steps in all:") for note in joint.notes)
+    assert [joint[name].steps.mean for name in joint] == [2, 4] and [joint[name].in_order for name in joint] == [False, True]
+
+
+def test_a_file_that_does_not_tell_who_learned_in_order_claims_no_equal_steps(tmp_path):
+    facts = small(TWO, lr=1e-3).to_dict()
+    for mine in facts["scores"].values():
+        del mine["steps"], mine["in_order"]
+    notes = Comparison.from_dict(json.loads(json.dumps(facts))).notes
+    assert notes[0].startswith("2 steps of 4 rows for each method that learns all tasks at once;")
+    assert "A method that learns one task after the other sees each task's rows as often." in notes
+
+
 def test_delta_m_is_left_out_where_a_value_is_too_near_zero():
     result = plain_result()
     low = replace(result["SingleTask"], values=result["SingleTask"].values | {"same": Measured({0: 0.0, 1: 0.5, 2: 0.5})})
