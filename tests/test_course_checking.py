@@ -2,6 +2,7 @@
 
 
 import random
+import re
 import struct
 import subprocess
 import sys
@@ -17,7 +18,17 @@ from torch import nn
 import mtl_teach as mt
 from mtl_teach.course import checking, guard, progress, registry, teacher, wire
 from mtl_teach.course.checking import run_check
-from mtl_teach.course.expect import Fresh, Mistake, Wrong, compare, diagnose, expect_close, expect_shape, expect_type
+from mtl_teach.course.expect import (
+    Fresh,
+    Mistake,
+    Wrong,
+    compare,
+    compare_predictions,
+    diagnose,
+    expect_close,
+    expect_shape,
+    expect_type,
+)
 from mtl_teach.course.learner import MISSING
 from mtl_teach.course.outcome import CORRECT, ERROR, INCORRECT, NOT_ATTEMPTED
 from mtl_teach.course.registry import CourseError, Exercise
@@ -98,12 +109,32 @@ def test_an_error_shows_the_learners_own_lines_and_a_cause():
     ("x.mean().item().sum()", "plain Python value"), ("None + x", "Something is None"), ("{}['mood']", "no such key"),
     ("(x.requires_grad_() * 2).backward()", "starts from one number"), ("x[9]", "beyond the end"), ("exit()", "close the kernel"),
     ("nn.functional.cross_entropy(x[None], torch.tensor([5]))", "larger than the number of logits"), ("1 if x > 0 else 2", "several values"),
-    ("(x * 1).sum().backward()", "cut off from the graph")])
+    ("(x * 1).sum().backward()", "cut off from the graph"), ("{'text': 'a'}.text", "read with brackets"), ("'mood'['text']", "gives its keys"),
+    ("nn.functional.cross_entropy(torch.ones(2, 3, 4), torch.ones(2, 3, dtype=torch.long))", "classes on the second axis"),
+    ("nn.functional.cross_entropy(torch.ones(2, 4), torch.ones(3, dtype=torch.long))", "classes on the second axis"),
+    ("torch.ones(2, 3).gather(1, torch.tensor([0, 1]))", "picks one place from each row"), ("x.masked_fill(torch.ones(len(x)).long(), 0.0)", "mask == 0"),
+    ("torch.autograd.grad(x.requires_grad_().sum(), [torch.ones(2).requires_grad_()])", "no part in the loss"), ("[1] - [2]", "array or a tensor"),
+    ("torch.tensor([[1], [2, 3]])", "different lengths")])
 def test_likely_causes(code, words):
     names = {"torch": torch, "nn": nn}
     exec(f"def double(x):\n    return {code}", names)
     found = outcome(names["double"])
     assert found.status == ERROR and words in found.why, found
+
+
+def test_a_line_with_a_loop_inside_is_shown_once():
+    names = {}
+    exec("def double(x):\n    return [sum(1 / z for z in [0]) for y in x]", names)
+    assert outcome(names["double"]).code.count("line 2") == 1
+
+
+def test_a_print_on_the_way_to_an_error_is_shown_as_the_message_promises():
+    def double(x):
+        print("the shape is", tuple(x.shape))
+        return x @ torch.ones(9, 9)
+
+    found = outcome(double)
+    assert found.status == ERROR and "print(...)" in found.next and "the shape is (" in " ".join(found.notes)
 
 
 @pytest.mark.parametrize("body", ["...", "pass", "'''Only text.'''", "raise NotImplementedError", "raise NotImplementedError('later')",
@@ -342,6 +373,31 @@ def test_expect_close_says_what_differs(got, words):
     with pytest.raises(Wrong) as error:
         expect_close(got, torch.tensor([[1.0, 1, 1], [1, 1, 1.0]]), says="It is wrong.")
     assert words in f"{error.value.says} {error.value.shows} {error.value.why}"
+
+
+@pytest.mark.parametrize("got, want, words", [
+    ([["SHOP", 1, 2]], [["SHOP", 1, 3]], r"\['SHOP', 1, 2\].*should be .*\['SHOP', 1, 3\]"),        # short: shown whole
+    ([["SHOP", 1, 2]] * 9, [["SHOP", 1, 2]] * 8 + [["SHOP", 1, 3]], r"Part \[8\]: You returned \['SHOP', 1, 2\]"),
+    ([0, 4], [], "length 2; its length should be 0. Should not be there: 0; 4"), ([1], [1, 3], "Missing: 3")])
+def test_lists_are_compared_by_what_they_hold(got, want, words):
+    with pytest.raises(Wrong, match="It is wrong.") as error:
+        expect_close(got, want, says="It is wrong.")
+    assert re.search(words, error.value.shows)
+
+
+@pytest.mark.parametrize("got, words", [(torch.ones(3, 2, 2), "As many numbers, on more axes"), (torch.ones(3, 3, 4), "An axis too many")])
+def test_an_axis_too_many(got, words):
+    with pytest.raises(Wrong) as error:
+        expect_shape(got, (3, 4))
+    assert words in error.value.why
+
+
+def test_predictions_take_advice_for_each_key():
+    with pytest.raises(Wrong) as error:
+        compare_predictions({"a": 1, "b": 24576}, {"a": 1.0, "b": 3.0}, {"b": {24576: "Twice."}}, {"b": "Count."})
+    assert "you predicted 24576; it is 3" in error.value.says and (error.value.why, error.value.next) == ("Twice.", "Count.")
+    with pytest.raises(Wrong, match="'a' is None"):
+        compare_predictions({"a": None}, {"a": 1.0}, {})
 
 
 def test_expectations_about_form():

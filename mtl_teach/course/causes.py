@@ -53,6 +53,8 @@ CAUSES = [                              # (type, pattern of the message, likely 
     ("ZeroDivisionError", "", "You divide by a count that can be zero: an empty text, an absent task, a run of one step. Decide what to return then."),
     ("ValueError", r"expected sequence of length", "Lists of different lengths make no tensor. Fill them up to one length first, or keep them apart."),
     ("ValueError", r"too many values to unpack|not enough values", "The right side has another number of parts than there are names on the left."),
+    ("ValueError", r"(Quantiles|Percentiles) must be in the range", "np.quantile takes shares such as 0.025; np.percentile takes per cent, 2.5."),
+    ("TypeError", r"unhashable type", "A list, a dict or an array cannot stand in a set or be a key. Make a tuple of it, or a text."),
     ("ValueError", r"ambiguous|more than one", "A tensor or array with several values stands in `if`. Use .any(), .all() or torch.where."),
     ("RuntimeError", r"Boolean value of Tensor", "A tensor with several values stands in `if`. Use .any(), .all() or torch.where."),
     ("RecursionError", "", "The function calls itself without end."),

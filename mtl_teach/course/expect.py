@@ -116,7 +116,7 @@ def expect_type(got, kind, name: str = "") -> None:
              list: _("a list"), str: _("a text")}
     if not fits:
         quoted = kind == "number" and isinstance(got, str) and got.strip().lstrip("-+.")[:1].isdigit()
-        many = kind == "number" and array is not None and array.ndim > 0
+        many = kind == "number" and isinstance(got, (torch.Tensor, np.ndarray)) and array is not None
         raise Wrong("{what} must be {wanted}; yours is {found}.", "A last sum or mean is missing." if many else "",
                     "Write the number without quotes." if quoted else "", what=what, wanted=words.get(kind, str(kind)),
                     found=called(got))

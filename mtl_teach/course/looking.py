@@ -10,6 +10,7 @@ import torch
 from ..i18n import _
 
 RTOL, ATOL = 1e-3, 1e-5                  # float32, in whatever order the learner adds up
+SHORT = 120                              # characters of two lists that are shown whole, not part by part
 
 
 def numbers(value) -> np.ndarray | None:
@@ -84,10 +85,10 @@ def seen(got, want) -> str:
         return _("{n} of {all} numbers differ. At {place} you returned {got}; it should be {want}.").format(
             n=int((~np.isclose(a, b, rtol=RTOL, atol=ATOL)).sum()), all=a.size, place=[int(i) for i in at],
             got=short(float(a[at])), want=short(float(b[at])))
-    lists = b is None and isinstance(want, (list, tuple)) and isinstance(got, (list, tuple))
+    lists = isinstance(want, (list, tuple)) and isinstance(got, (list, tuple))
     if lists and len(got) != len(want):
         return _what_is_missing(got, want)
-    if lists:
+    if lists and b is None and len(quoted(got) + quoted(want)) > SHORT:
         number = next((i for i, (x, y) in enumerate(zip(got, want)) if not close(x, y)), 0)
         return _("Part [{i}]: {seen}").format(i=number, seen=seen(got[number], want[number])) if want else ""
     return _("You returned {got}; it should be {want}.").format(got=cut(quoted(got)), want=cut(quoted(want)))
@@ -97,7 +98,7 @@ def _what_is_missing(got, want) -> str:
     """Of two lists of different lengths: what one holds and the other does not."""
     missing = [part for part in want if not any(close(other, part) for other in got)]
     extra = [part for part in got if not any(close(part, other) for other in want)]
-    said = [_("You returned {n} parts; there should be {all}.").format(n=len(got), all=len(want))]
+    said = [_("You returned a list of length {n}; its length should be {all}.").format(n=len(got), all=len(want))]
     said += [_("Missing: {parts}.").format(parts=cut("; ".join(map(quoted, missing))))] if missing else []
     said += [_("Should not be there: {parts}.").format(parts=cut("; ".join(map(quoted, extra))))] if extra else []
     return " ".join(said)

@@ -59,7 +59,10 @@ REPAIR = Rows(right=[with_pandas, in_place], wrong=[
     (lambda rows: keep_first(rows, once=False), "Copies are still there"),
     (lambda rows: sorted(keep_first(rows), key=lambda r: r["text"]), "another order"),
     (lambda rows: keep_first(rows, lower=True), "put into lower case"),
-    (lambda rows: rows, "repaired rows are not right")])
+    (lambda rows: rows, "repaired rows are not right"),
+    (lambda rows: [{"text": r["text"], "label": r["label"]} for r in keep_first(rows)], "other fields of the rows are gone"),
+    (lambda rows: keep_first(rows, tidy=str.strip), "Spaces inside a text"),
+    (lambda rows: [r["text"] for r in keep_first(rows)], "Return rows, each of them a dict")])
 
 # ---- 02.2
 
@@ -115,7 +118,10 @@ def searching(tasks, plain=lambda text: " ".join(text.lower().split()), own=True
 
 LEAKS = Rows(right=[by_index], wrong=[
     (lambda tasks: searching(tasks, others=False), "only at each task's own"), (lambda tasks: searching(tasks, own=False), "only at the other tasks'"),
-    (lambda tasks: searching(tasks, plain=str), "differ in case or spaces"), (lambda tasks: searching(tasks, splits=("test",)), "validation texts were not"),
+    (lambda tasks: searching(tasks, plain=str), "differ in capitals or spaces"), (lambda tasks: searching(tasks, splits=("test",)), "validation texts were not"),
+    (lambda tasks: searching(tasks, plain=lambda text: text.strip().lower()), "cuts the ends only"),
+    (lambda tasks: searching(tasks, plain=str.lower), "other spaces got through"),
+    (lambda tasks: searching(tasks, plain=lambda text: " ".join(text.split())), "other capitals got through"),
     (lambda tasks: searching(tasks)[0], "four things"), (lambda tasks: len(searching(tasks)), "Return a list of leaks")])
 
 # ---- 02.4
@@ -155,7 +161,9 @@ COLLATE = Rows(right=[with_tensors], wrong=[
     (lambda items, pad: batch(items, pad, left=True), "stands on the left"), (lambda items, pad: batch(items, pad, fill=0), "padded with 0"),
     (lambda items, pad: batch(items, pad, mask="pad"), "real tokens vanish"), (lambda items, pad: batch(items, pad, mask="turned"), "turned round"),
     (lambda items, pad: batch(items, pad, from_zero=True), "begin at 0 for each task"),
-    (lambda items, pad: batch(items, pad, all_labels=True), "labels must be a dict"),
+    (lambda items, pad: batch(items, pad, all_labels=True), "must be a dict, with an entry for each task"),
+    (lambda items, pad: batch(sorted(items, key=lambda item: item[0]), pad), "sorted the items by task|items together by task"),
+    (lambda items, pad: batch(sorted(items, key=lambda item: len(item[1])), pad), "sorted the items by length"),
     (lambda items, pad: {key: part for key, part in batch(items, pad).items() if key != "rows"}, "lacks rows")])
 
 # ---- 02.5
@@ -184,7 +192,8 @@ MACRO = Rows(right=[with_sklearn], wrong=[
     (lambda t, a, labels: mean_f1(t, a, sorted(set(t) | set(a))), "neither in the truth nor in the answers"),
     (lambda t, a, labels: mean_f1(t, a, labels, True), "weighted the classes by their size"),
     (lambda t, a, labels: sum(x == y for x, y in zip(t, a)) / len(t), "That is accuracy"),
-    (macro_of_means, "mean of F1 over all classes")])
+    (macro_of_means, "F1 of the mean precision"),
+    (lambda t, a, labels: mean_f1(t, a, [c for c in labels if any(x == y == c for x, y in zip(t, a))]), "without a hit are skipped")])
 
 # ---- 02.6
 
@@ -220,13 +229,34 @@ def by_people(rows, share, seed, shuffle=True, rng=None):
     return [r for r in rows if r["customer"] not in test], [r for r in rows if r["customer"] in test]
 
 
-SPLIT = Rows(right=[with_numpy], wrong=[
+def share_of_people(rows, share, seed):
+    people = sorted({row["customer"] for row in rows})
+    test = set(random.Random(seed).sample(people, round(share * len(people))))
+    return [r for r in rows if r["customer"] not in test], [r for r in rows if r["customer"] in test]
+
+
+def by_global_seed(rows, share, seed):
+    random.seed(seed)
+    return by_people(rows, share, seed, rng=random)
+
+
+def best_of_many(rows, share, seed):
+    """Right: scikit-learn's split by share of groups, and of many the one that is nearest in rows."""
+    from sklearn.model_selection import GroupShuffleSplit
+    splits = GroupShuffleSplit(40, test_size=share, random_state=seed).split(rows, groups=[row["customer"] for row in rows])
+    train, test = min(splits, key=lambda part: abs(len(part[1]) - share * len(rows)))
+    return [rows[i] for i in train], [rows[i] for i in test]
+
+
+SPLIT = Rows(right=[with_numpy, best_of_many], wrong=[
     (by_rows, "You split by rows"), (lambda rows, share, seed: by_people(rows, share, seed, shuffle=False), "seed is not used"),
     (lambda rows, share, seed: by_people(rows, share, 0), "seed is not used"),
-    (lambda rows, share, seed: by_people(rows, share, seed, rng=random.SystemRandom()), "gave two different splits|of the rows; asked"),
+    (lambda rows, share, seed: by_people(rows, share, seed, rng=random.SystemRandom()), "gave two different splits"),
     (lambda rows, share, seed: (by_people(rows, share, seed)[0][5:], by_people(rows, share, seed)[1]), "in neither part"),
     (lambda rows, share, seed: (rows, by_people(rows, share, seed)[1]), "stand in both parts"),
-    (lambda rows, share, seed: by_people(rows, share * 0.3, seed), "of the rows; asked for"),
+    (lambda rows, share, seed: by_people(rows, share * 0.3, seed), "rows; asked for"),
+    (lambda rows, share, seed: by_people(rows, share, seed)[::-1], "two parts were swapped"),
+    (share_of_people, "share of customers is not a share of rows"), (by_global_seed, "sets the random seed of the whole notebook"),
     (lambda rows, share, seed: [row["id"] for row in rows], "Return two lists"),
     (lambda rows, share, seed: ([r["id"] for r in rows], []), "must hold rows")])
 

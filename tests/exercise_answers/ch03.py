@@ -26,6 +26,8 @@ LAST = Rows(right=[last_in_numpy, last_by_gather], wrong=[
     (lambda h, m: h[:, 0], "took the first column"), (lambda h, m: (h * m[..., None]).sum(1) / m.sum(1, keepdim=True), "the mean over the real"),
     (lambda h, m: h[B(h), m.sum(1).clamp(max=h.size(1) - 1)], "one place too far"),
     (lambda h, m: h[B(h), (m * torch.arange(m.size(1))).argmax(1)][0], r"must have the shape \(4, 3\)"),
+    (lambda h, m: (m * torch.arange(m.size(1))).argmax(1), "places of the last real tokens|shape"),
+    (lambda h, m: h[:, (m * torch.arange(m.size(1))).argmax(1)], "every place from every text"),
     (lambda h, m: h[B(h), (m * torch.arange(m.size(1))).argmax(1)].T, "It looks transposed")])
 
 # ---- 03.2
@@ -69,15 +71,15 @@ def in_order_of_length(embed, texts, pad):
         alone = embed(torch.tensor([texts[i]]), torch.ones(1, len(texts[i]), dtype=torch.long))[0].numpy()
         if np.abs(alone - together[i]).max() > 1e-3:
             found.add(i)
-    return list(found)
+    return found                                       # a set of numbers
 
 
-def compared(embed, texts, pad, same=torch.allclose, wide=False, turned=False):
+def compared(embed, texts, pad, same=torch.allclose, wide=False, turned=False, blind=False):
     width = max(map(len, texts))
 
     def batch(some, width):
         return embed(torch.tensor([t + [pad] * (width - len(t)) for t in some]),
-                     torch.tensor([[1] * len(t) + [0] * (width - len(t)) for t in some]))
+                     torch.tensor([[1] * len(t) + [int(blind)] * (width - len(t)) for t in some]))
     together = batch(texts, width)
     return [i for i, t in enumerate(texts) if same(batch([t], width if wide else len(t))[0], together[i]) == turned]
 
@@ -90,6 +92,8 @@ STRANGERS = Rows(right=[in_order_of_length], wrong=[
     (lambda e, t, p: compared(e, t, p, same=torch.equal), "compare exactly"), (lambda e, t, p: compared(e, t, p, near, wide=True), "still has the padding"),
     (lambda e, t, p: compared(e, t, p, near, turned=True), "found nobody|stay the same"), (lambda e, t, p: [], "found nobody"),
     (lambda e, t, p: [t[i] for i in compared(e, t, p, near)], "numbers of the texts"),
+    (lambda e, t, p: [i in compared(e, t, p, near) for i in range(len(t))], "True or False for each text"),
+    (lambda e, t, p: compared(e, t, p, near, blind=True), "mask of ones|found nobody"),
     (lambda e, t, p: len(compared(e, t, p, near)), "must be a list")])
 
 # ---- 03.4
@@ -121,8 +125,8 @@ TAGS = Rows(right=[tags_by_hand], wrong=[
 # ---- 03.5
 
 
-def letters(hidden, mask, desks, numbers, answers, last=True, own=True, divide=False, skip=True):
-    pooled = hidden[torch.arange(len(hidden)), mask.sum(1) - 1] if last else hidden[:, -1]
+def letters(hidden, mask, desks, numbers, answers, last=True, own=True, divide=False, skip=True, mean=False):
+    pooled = (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True) if mean else hidden[torch.arange(len(hidden)), mask.sum(1) - 1] if last else hidden[:, -1]
     loss = hidden.new_zeros(())
     for k, desk in enumerate(desks):
         mine = numbers == k if own else torch.ones_like(numbers).bool()
@@ -144,6 +148,7 @@ CLINIC = Rows(right=[by_letter], wrong=[
     (lambda *a: letters(*a, last=False), "What is left: the last column"), (lambda *a: letters(*a, own=False), "What is left: every desk is judged"),
     (lambda *a: letters(*a, divide=True), "What is left: each desk's loss"), (lambda *a: letters(*a, last=False, own=False), "the last column.*every desk"),
     (lambda *a: letters(*a, last=False, own=False, divide=True), "the last column.*every desk.*divided once more"),
+    (lambda *a: letters(*a, mean=True), "mean over a letter's tokens"),
     (lambda *a: letters(*a) / len(a[2]), "number of desks"), (lambda *a: letters(*a, skip=False), "without letters for a desk gives nan")])
 
 # ---- 03.6
@@ -157,11 +162,11 @@ def with_sklearn(vectors, labels, train, val):
     return [max(shares, key=shares.get), shares]
 
 
-def probe(vectors, labels, fit, on, pick=max):
+def probe(vectors, labels, fit, on, pick=max, far=torch.cdist, times=1):
     shares = {}
     for name, x in vectors.items():
         means = torch.stack([x[fit][labels[fit] == c].mean(0) for c in (0, 1)])
-        shares[name] = (torch.cdist(x[on], means).argmin(1) == labels[on]).float().mean().item()
+        shares[name] = times * (far(x[on], means).argmin(1) == labels[on]).float().mean().item()
     return pick(shares, key=shares.get), shares
 
 
@@ -169,6 +174,9 @@ CHOICE = Rows(right=[with_sklearn], wrong=[
     (lambda v, y, a, b: probe(v, y, a, a), "measured on the training rows"), (lambda v, y, a, b: probe(v, y, a + b, b), "made from all rows"),
     (lambda v, y, a, b: probe(v, y, b, b), "made from the validation rows|made from all rows"), (lambda v, y, a, b: probe(v, y, a, b, pick=min), "or the worst|lowest share"),
     (lambda v, y, a, b: (probe(v, y, a, a)[0], probe(v, y, a, b)[1]), "chose another rule"),
+    (lambda v, y, a, b: probe(v, y, a, b, far=lambda x, m: -x @ m.T), "favours long means"),
+    (lambda v, y, a, b: probe(v, y, a, b, far=lambda x, m: 1 - F.cosine_similarity(x[:, None], m[None], dim=-1)), "compared directions"),
+    (lambda v, y, a, b: probe(v, y, a, b, times=100), "in percent"), (lambda v, y, a, b: probe(v, y, a, b)[::-1], "second part must be a dict"),
     (lambda v, y, a, b: probe(v, y, a, b)[0], "two things"), (lambda v, y, a, b: (probe(v, y, a, b)[0], {}), "entry for each rule")])
 
 ANSWERS = {"03.1": LAST, "03.2": MEAN, "03.3": STRANGERS, "03.4": TAGS, "03.5": CLINIC, "03.6": CHOICE}

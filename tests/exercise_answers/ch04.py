@@ -136,13 +136,33 @@ def joint(body, heads, x, task_ids, labels, lr, turns=False, backwards=False, av
     return (body if rest == "body" else body - lr * change / (len(tasks) if average else 1)), new
 
 
-STEP = Rows(right=[by_backward], wrong=[
+def from_loss(total, body, heads, x, task_ids, labels, lr, absent=1.0, skip=True):
+    """A step on any sum of the losses; the head of an absent task times `absent`."""
+    body, heads = body.clone().requires_grad_(), [head.clone().requires_grad_() for head in heads]
+    there = [k for k in range(len(heads)) if (task_ids == k).any() or not skip]
+    losses = [F.cross_entropy(x[task_ids == k] @ body.T @ heads[k].T, labels[task_ids == k]) for k in there]
+    loss = total(losses, [int((task_ids == k).sum()) for k in there])
+    grads = torch.autograd.grad(loss, [body, *heads], allow_unused=True)
+    new = [(part * absent if grad is None else part - lr * grad).detach() for part, grad in zip([body, *heads], grads)]
+    return new[0], new[1:]
+
+
+def no_special_case_either(*args):
+    """Right: the loss of a task without rows is nan, but nothing flows from it."""
+    return from_loss(lambda losses, counts: sum(losses), *args, skip=False)
+
+
+STEP = Rows(right=[by_backward, no_special_case_either], wrong=[
     (lambda *a: joint(*a, turns=True), "take turns"),
     (lambda *a: joint(*a, average=True), "averaged the tasks' gradients"),
     (lambda *a: joint(*a, overwrite=True), "Only the last task's gradient"),
     (lambda *a: joint(*a, rest="heads"), "heads did not move"),
     (lambda *a: joint(*a, rest="body"), "body did not move"),
     (lambda *a: joint(*a[:5], -a[5]), "up the slope"),
+    (lambda *a: from_loss(lambda losses, counts: sum(losses) / len(losses), *a), "averaged the tasks' losses"),
+    (lambda *a: from_loss(lambda losses, counts: sum(x * n for x, n in zip(losses, counts)) / sum(counts), *a), "one mean over all rows"),
+    (lambda *a: from_loss(lambda losses, counts: sum(x * n for x, n in zip(losses, counts)), *a), "sums over rows"),
+    (lambda *a: from_loss(lambda losses, counts: sum(losses), *a, absent=0.0), "has become zero"),
     (lambda *a: joint(*a)[0], "Return two things")])
 
 # ---- 04.4

@@ -42,7 +42,7 @@ L2 = Rows(right=[l2_in_numpy_shape, l2_loop], wrong=[
     (lambda m: (m - m.mean(0)).square().sum(1).mean(), "averaged over the bodies"),
     (lambda m: nn.functional.mse_loss(m, m.mean(0).expand_as(m)), "averaged over all numbers"),
     (lambda m: (m - m.mean()).square().sum(), "one mean of all numbers"),
-    (lambda m: (m - m.mean(0)).norm(), "square root"),
+    (lambda m: (m - m.mean(0)).norm(), "square root"), (lambda m: m.var(0).sum(), "divided by K - 1"),
     (lambda m: (m - m[0]).square().sum(), "distances to the first body"),
     (lambda m: m.square().sum(), "weight decay"),
     (lambda m: (m - m.mean(0)).square().sum().item(), "must be a tensor|cut off"),
@@ -70,7 +70,9 @@ TRACE = Rows(right=[by_gramian, with_numpy, lambda w: torch.linalg.matrix_norm(w
     (lambda w: torch.linalg.svdvals(w.flatten(1) - w.flatten(1).mean(0)).sum(), "subtracted the mean"),
     (lambda w: torch.linalg.svdvals(w).sum(), "each task's matrix apart"),
     (lambda w: torch.linalg.svdvals(w.flatten(0, 1)).sum(), "on top of one another"),
-    (lambda w: torch.linalg.svdvals(w.flatten(1)), "one number|shape"),
+    (lambda w: torch.linalg.svdvals(w.flatten(1)), "last sum or mean is missing"),
+    (lambda w: torch.linalg.svdvals(w.reshape(-1, len(w))).sum(), "numbers of different tasks"),
+    (lambda w: torch.trace(w.flatten(1)), "trace of the matrix"),
     (lambda w: w.abs().sum(), "sum of absolute values")])
 
 # ---- 05.3
@@ -110,12 +112,19 @@ def sequential(bodies, lr, strength):
     return bodies
 
 
+def to_the_others(bodies, lr, strength):
+    others = (bodies.sum(0) - bodies) / (len(bodies) - 1)
+    return (bodies + 2 * lr * strength * others) / (1 + 2 * lr * strength)
+
+
 PULL = Rows(right=[by_system, in_place], wrong=[
     (moved(lambda lr, s: 1 - 2 * lr * s), "overshoots"),
     (moved(lambda lr, s: 1 / (1 + lr * s)), "The 2 is missing"),
     (moved(lambda lr, s: 1 / (1 + 2 * s)), "learning rate is missing"),
     (lambda m, lr, s: m / (1 + 2 * lr * s), "towards zero"),
     (lambda m, lr, s: m[0] + (m - m[0]) / (1 + 2 * lr * s), "first body"),
+    (moved(lambda lr, s: 1 - s), "whatever the rate"), (moved(lambda lr, s: math.exp(-2 * lr * s)), "many tiny steps"),
+    (to_the_others, "mean of the others"),
     (nan_at_infinity, "infinite strength the result is nan"),
     (sequential, "already moved"),
     (lambda m, lr, s: m.mean(0), "shape")])
@@ -180,6 +189,20 @@ class Identity(Stitch):
         super().__init__(tasks, off=0.0, diagonal=1.0)
 
 
+class EqualShares(nn.Module):
+    def __init__(self, tasks):
+        super().__init__()
+        self.alpha = nn.Parameter(torch.full((tasks, tasks), 1 / tasks))
+
+    def forward(self, streams):
+        return torch.einsum("kj,jbd->kbd", self.alpha, streams)
+
+
+class SharedByAll(Stitch):
+    def __init__(self, tasks):
+        super().__init__(tasks, off=0.1 / tasks)
+
+
 class NoParameter(Stitch):
     def __init__(self, tasks):
         super().__init__(tasks)
@@ -190,7 +213,8 @@ class NoParameter(Stitch):
 
 STITCH = Rows(right=[MatrixProduct, Stitch], wrong=[
     (Turned, "transposed"), (Softmaxed, "softmax"), (Residual, "residual"), (OwnOnly, "only its own stream"),
-    (TooMuch, "more than 1"), (Ones, "All ones"), (Identity, "identity mixes nothing"), (NoParameter, "no parameter `alpha`")])
+    (TooMuch, "more than 1"), (Ones, "All ones"), (Identity, "identity mixes nothing"), (NoParameter, "no parameter `alpha`"),
+    (EqualShares, "Equal shares mix"), (SharedByAll, "others of a row are")])
 
 # ---- 05.5, 05.6
 
@@ -199,6 +223,8 @@ TRUE = {"strength 0.1: distance that one pull leaves": 1 / 1.02, "strength 5: di
         "bodies that a text passes in soft sharing, 4 tasks": 1, "bodies that a text passes in cross-stitch, 4 tasks": 4}
 FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH = TRUE
 PREDICTION = Rows(right=[TRUE | {FIRST: torch.tensor(0.98)}, {key: np.float64(value) for key, value in TRUE.items()}], wrong=[
+    (TRUE | {FIRST: 0.99}, "left out the 2"), (TRUE | {SECOND: -0.5}, "left out the 2"),
+    (TRUE | {FIRST: None}, "is None"), (TRUE | {SECOND: "-2"}, "without quotes"), (TRUE | {FOURTH: 0.25}, "add up to nothing"),
     (TRUE | {SECOND: 0.25}, "pull after the step"), (TRUE | {SECOND: 2}, "changed sides"), (TRUE | {THIRD: -2}, "The pull divides"),
     (TRUE | {THIRD: 0.4}, "left out the 2"), (TRUE | {FOURTH: 1}, "add up to nothing"), (TRUE | {FIFTH: 4}, "its own task's body"),
     (TRUE | {SIXTH: 1}, "all four networks"), ({}, "6 keys")])
@@ -231,6 +257,9 @@ CHOICE = Rows(right=[pandas_rule, lambda s: np.float32(max(within(s, sem)))], wr
     (lambda s: min(within(s, sem)), "smallest strength that is near"),
     (lambda s: max(within(s, lambda v: np.std(v, ddof=1))), "square root of n"),
     (lambda s: max(s), "whatever it reached"),
+    (lambda s: max(k for k in s if np.mean(s[k]) >= np.mean(s[best_mean(s)]) - sem(s[k])), "its own standard error"),
+    (lambda s: max(within(s, lambda v: np.std(v) / len(v) ** 0.5)), "it is n - 1"), (lambda s: within(s, sem), "must be one number"),
+    (lambda s: within(s, sem)[-1], "standard error of the best mean"),
     (lambda s: 7.0, "one of the strengths"),
     (lambda s: max(np.mean(v) for v in s.values()), "one of the strengths")])
 

@@ -36,10 +36,28 @@ def reading(fill=-torch.inf, scale=True, after=False, axis=-1, zeroed=False):
     return read_text
 
 
+def times_mask(hidden, mask, query):
+    weights = (hidden @ query / hidden.size(-1) ** 0.5 * mask).softmax(1)
+    return torch.einsum("bt,btd->bd", weights, hidden), weights
+
+
+def root_of_tokens(hidden, mask, query):
+    weights = (hidden @ query / hidden.size(1) ** 0.5).masked_fill(mask == 0, -torch.inf).softmax(1)
+    return torch.einsum("bt,btd->bd", weights, hidden), weights
+
+
+def softly(hidden, mask, query):
+    weights = (hidden @ query / hidden.size(-1) ** 0.5 - 30 * (1 - mask)).softmax(1)
+    return torch.einsum("bt,btd->bd", weights, hidden), weights
+
+
 READ = Rows(right=[by_bmm, by_exponentials], wrong=[
     (reading(fill=None), "Padding takes part"), (reading(fill=None, after=True), "no longer sum to 1"),
     (reading(fill=None, zeroed=True), "score of 0 is still a score"), (reading(scale=False), "√D"),
     (reading(fill=-1e9, axis=0), "over the texts"), (reading(fill=-18.0), "exactly 0|large numbers|takes part|not the|softmax over"),
+    (times_mask, "score of 0 is still a score"), (lambda h, m, q: reading()(h, 1 - m, q), "turned round"),
+    (lambda *a: reading()(*a)[::-1], "wrong way round"), (root_of_tokens, "by √T"), (lambda *a: (reading()(*a)[0] / 6, reading()(*a)[1]), "a mean in place of a sum"),
+    (lambda h, m, q: softly(h, m, q), "not negative enough"),
     (lambda *a: reading()(*a)[0], "Return two things")])
 
 # ---- 06.2
@@ -106,6 +124,12 @@ class NoValue(CrossTask):
         return x + self.weights(x) @ x, self.weights(x)
 
 
+class OthersOnly(CrossTask):
+    def weights(self, x):
+        scores = self.query(x) @ self.key(x).mT / x.size(-1) ** 0.5
+        return scores.masked_fill(torch.eye(x.size(1), dtype=torch.bool), -torch.inf).softmax(-1)
+
+
 class WithBias(CrossTask):
     def __init__(self, width):
         super().__init__(width, bias=True)
@@ -123,7 +147,7 @@ class VectorsOnly(CrossTask):
 
 CROSS = Rows(right=[CrossTask, ByLibrary], wrong=[
     (Gone, "is gone"), (Unscaled, "√D"), (OtherAxis, "over the readers"), (Swapped, "changed places"), (NoValue, "value map is not used"),
-    (WithBias, "bias too many"), (RandomValue, "must start at zero"), (VectorsOnly, "Return two things")])
+    (OthersOnly, "left the task itself out"), (WithBias, "bias too many"), (RandomValue, "must start at zero"), (VectorsOnly, "Return two things")])
 
 # ---- 06.4
 
@@ -149,7 +173,8 @@ def in_numpy(hidden, additions, query, key, value):
 FUSE = Rows(right=[in_numpy, fusing()], wrong=[
     (fusing(0, True, True), "still there"), (fusing(0), "compete for an adapter"), (fusing(0, True), "still runs over the tokens"),
     (fusing(plain=True), "V is still not used"), (fusing(scale=True), "does not divide"), (fusing(scale=True, plain=True), "Two are left"),
-    (fusing(residual=False), "hidden states themselves are gone")])
+    (fusing(residual=False), "hidden states themselves are gone"), (lambda h, z, q, k, v: fusing()(h, z, q, k, v.T), "V is transposed"),
+    (lambda h, z, q, k, v: fusing()(h, z, k, q, v), "changed places")])
 
 # ---- 06.5, 06.6
 
@@ -161,7 +186,7 @@ A, B, C, D, E, G = TRUE
 PREDICTION = Rows(right=[TRUE | {A: 0.333}, {key: np.float32(value) for key, value in TRUE.items()}], wrong=[
     (TRUE | {A: 0.125}, "real tokens alone"), (TRUE | {B: 0.125}, "masked before the softmax"), (TRUE | {C: 64}, "layer scores belong"),
     (TRUE | {D: 4096}, "three maps"), (TRUE | {D: 24576}, "share the three maps"), (TRUE | {E: 122880}, "does not grow"),
-    (TRUE | {G: 10}, "same hidden states"), ({}, "6 keys")])
+    (TRUE | {G: 10}, "same hidden states"), (TRUE | {A: 0}, "all alike"), (TRUE | {C: 68}, "gain"), (TRUE | {D: 12480}, "no biases"), ({}, "6 keys")])
 
 
 def with_pandas(scores):
@@ -173,15 +198,16 @@ def with_pandas(scores):
     return {name: (v.mean(), *stats.t.interval(0.95, len(v) - 1, v.mean(), v.sem())) for name, v in effects.items()}
 
 
-def effects(simple=False, ddof=1, z=None, unpaired=False):
+def effects(simple=False, ddof=1, z=None, unpaired=False, apart=False, pooled=False, n=None, level=0.975):
     def carried_by(scores):
         from scipy import stats
-        n, q, c, b = (np.array(scores[k]) for k in ("neither", "queries", "cross", "both"))
+        o, q, c, b = (np.array(scores[k]) for k in ("neither", "queries", "cross", "both"))
         out = {}
-        for name, alone, beside, mine in (("queries", q - n, b - c, q), ("cross", c - n, b - q, c)):
-            v = alone if simple else (alone + beside) / 2
-            sd = np.sqrt(n.var(ddof=1) + mine.var(ddof=1)) if unpaired else v.std(ddof=ddof)
-            half = (z or stats.t.ppf(0.975, len(v) - 1)) * sd / len(v) ** 0.5
+        for name, alone, beside, mine in (("queries", q - o, b - c, q), ("cross", c - o, b - q, c)):
+            v = alone if simple else np.concatenate([alone, beside]) if pooled else (alone + beside) / 2
+            sd = np.sqrt(o.var(ddof=1) + mine.var(ddof=1)) if unpaired else v.std(ddof=ddof)
+            sd = np.sqrt(sum(part.var(ddof=1) for part in (o, q, c, b))) / 2 if apart else sd
+            half = (z or stats.t.ppf(level, len(v) - 1)) * sd / (n or len(v)) ** 0.5
             out[name] = [v.mean(), v.mean() - half, v.mean() + half]
         return out
     return carried_by
@@ -189,7 +215,8 @@ def effects(simple=False, ddof=1, z=None, unpaired=False):
 
 EFFECTS = Rows(right=[with_pandas, effects()], wrong=[
     (effects(simple=True), "off and on"), (effects(ddof=0), "n - 1"), (effects(z=1.96), "Student's t"),
-    (effects(unpaired=True), "pair by seed"), (lambda s: {"queries": [1, 2, 3]}, "'queries' and 'cross'"),
-    (lambda s: {"queries": 9.0, "cross": 1.0}, "must have the shape|tensor")])
+    (effects(unpaired=True), "pair by seed"), (effects(apart=True), "pair by seed"), (effects(pooled=True), "twelve seeds"),
+    (effects(n=1), "spread of single seeds"), (effects(level=0.95), "90 % interval"), (lambda s: {"queries": 9.0, "cross": 1.0}, "asked for are three"), (lambda s: {"queries": [1, 2, 3]}, "'queries' and 'cross'"),
+    (lambda s: {"queries": [9.0, 1.0], "cross": [1.0, 1.0]}, "must have the shape")])
 
 ANSWERS = {"06.1": READ, "06.2": LAYERS, "06.3": CROSS, "06.4": FUSE, "06.5": PREDICTION, "06.6": EFFECTS}

@@ -5,21 +5,19 @@
 from __future__ import annotations
 
 from ..expect import Mistake, Wrong, compare, expect, expect_close, expect_type
+from ..looking import called
 from ..registry import Exercise
 
 TITLE, NOTEBOOK = "Data", "02_data"
 WORDS = "soup bread tea chair boat letter garden lamp cake harbour bill road".split()
 
 
-def sentence(fresh, words=3) -> str:
-    return " ".join(fresh.sample(WORDS, words))
-
-
 # ---- 02.1 repair ------------------------------------------------------------------------------------------------------
 
 def mend(rows, contradiction="drop", case=True, spaces=True, empty=True, copies=True):
     """The rules one after the other; the options are what goes wrong."""
-    tidy = [row | {"text": " ".join(row["text"].split()) if spaces else row["text"]} for row in rows]
+    plain = {True: lambda text: " ".join(text.split()), False: str, "ends": str.strip}[spaces]
+    tidy = [row | {"text": plain(row["text"])} for row in rows]
     key = (lambda row: row["text"].lower()) if case else (lambda row: row["text"])
     found, good = {}, []
     for row in tidy:
@@ -39,6 +37,10 @@ def mend(rows, contradiction="drop", case=True, spaces=True, empty=True, copies=
 
 
 REPAIR = [
+    Mistake(lambda rows: [{"text": row["text"], "label": row["label"]} for row in mend(rows)], "The other fields of the rows are gone, "
+            "`id` for instance.", "Copy the whole row: `row | {\"text\": tidied}`."),
+    Mistake(lambda rows: mend(rows, spaces="ends"), "Spaces inside a text were left as they are, so copies with other spaces got through.",
+            "`' '.join(text.split())` leaves single spaces."),
     Mistake(lambda rows: mend(rows, "first"), "Of texts with two labels you keep one copy. Nobody knows which label is right.",
             "Collect all labels of a text first; drop every copy if there is more than one."),
     Mistake(lambda rows: mend(rows, "last"), "Of texts with two labels you keep the last one: a dict was overwritten.",
@@ -69,8 +71,19 @@ def check_repair(answer, fresh):
     rows = fresh.shuffled([row | {"id": i} for i, row in enumerate(rows)])
     while [row["text"] for row in mend(rows)] == sorted(row["text"] for row in mend(rows)):      # their order must show
         rows = fresh.shuffled(rows)
-    compare(answer, [rows], mend, "The repaired rows are not right.", known=REPAIR)
+    compare(_as_rows(answer), [rows], mend, "The repaired rows are not right.", known=REPAIR)
     return "What rules can mend is mended."
+
+
+def _as_rows(answer):
+    def call(rows):
+        got = answer(rows)
+        expect_type(got, list)
+        expect(all(isinstance(row, dict) for row in got), "Return rows, each of them a dict; yours holds {found}.",
+               next="Append the row, with its text tidied: `row | {\"text\": tidied}`.",
+               found=called(next((row for row in got if not isinstance(row, dict)), None)))
+        return list(got)
+    return call
 
 
 # ---- 02.2 entities ----------------------------------------------------------------------------------------------------
@@ -108,7 +121,7 @@ def check_entities(answer, fresh):
     a, b = fresh.sample(["SHOP", "TOY", "PERSON", "DAY"], 2)
     parts = fresh.shuffled([[f"B-{a}", f"I-{a}", f"B-{a}"], [f"B-{b}", f"I-{a}"], ["O", f"I-{b}", f"I-{b}"], ["O", "O"]])
     tags = ["O"] * fresh.integer(0, 2) + [tag for part in parts for tag in ["O", *part]]
-    says = "The entities are not right for the tags {tags}."
+    says = "The entities are not right for the tags `{tags}`."
     for each in (tags + ["O"], tags + ["O", f"B-{a}"], ["O"] * 3):
         compare(_as_lists(answer), [each], spans, says, known=ENTITIES, tags=" ".join(each))
 
@@ -125,8 +138,12 @@ def _as_lists(answer):
 
 # ---- 02.3 leaks -------------------------------------------------------------------------------------------------------
 
-def find(tasks, own=True, others=True, exact=False, splits=("validation", "test")):
-    plain = (lambda text: text) if exact else (lambda text: " ".join(text.lower().split()))
+PLAIN = {"all": lambda text: " ".join(text.lower().split()), "nothing": str, "ends": lambda text: text.strip().lower(),
+         "capitals": str.lower, "spaces": lambda text: " ".join(text.split())}
+
+
+def find(tasks, own=True, others=True, same="all", splits=("validation", "test")):
+    plain = PLAIN[same]
     trained = {name: {plain(text) for text in parts["train"]} for name, parts in tasks.items()}
     return sorted([name, split, number, source] for name, parts in tasks.items() for split in splits
                   for number, text in enumerate(parts[split]) for source in trained
@@ -138,7 +155,13 @@ LEAKS = [
             "those of the other tasks.", "For each test text, ask every task's training set."),
     Mistake(lambda tasks: find(tasks, own=False), "You looked only at the other tasks' training texts.",
             "A task's own training set leaks too."),
-    Mistake(lambda tasks: find(tasks, exact=True), "Copies that differ in case or spaces got through.",
+    Mistake(lambda tasks: find(tasks, same="nothing"), "Copies that differ in capitals or spaces got through.",
+            "Compare `' '.join(text.lower().split())`."),
+    Mistake(lambda tasks: find(tasks, same="ends"), "Copies with other spaces inside got through: `strip` cuts the ends only.",
+            "Compare `' '.join(text.lower().split())`."),
+    Mistake(lambda tasks: find(tasks, same="capitals"), "Copies with other spaces got through.",
+            "Compare `' '.join(text.lower().split())`."),
+    Mistake(lambda tasks: find(tasks, same="spaces"), "Copies with other capitals got through.",
             "Compare `' '.join(text.lower().split())`."),
     Mistake(lambda tasks: find(tasks, splits=("test",)), "The validation texts were not looked at. Who tunes on leaked texts, tunes to "
             "memory.", "Go through both validation and test."),
@@ -152,7 +175,9 @@ def check_leaks(answer, fresh):
                     "test": texts[12 * i + 9:12 * i + 12]} for i, name in enumerate(names)}
     a, b, c = names
     tasks[a]["test"][fresh.integer(0, 2)] = tasks[a]["train"][0]                       # its own
-    tasks[b]["test"][0] = f" {tasks[c]['train'][1].upper()}"                           # another task's, in capitals
+    tasks[b]["test"][0] = f" {tasks[c]['train'][1]}"                                   # another task's, with a space before it
+    tasks[b]["test"][1] = tasks[a]["train"][3].upper()                                 # in capitals
+    tasks[b]["validation"][2] = tasks[b]["train"][4].replace(" ", "  ")                # with two spaces inside
     tasks[c]["validation"][1] = tasks[a]["train"][2]                                   # into validation
     tasks[a]["train"][5] = tasks[b]["train"][5] = tasks[c]["test"][2]                  # two sources for one text
 
@@ -186,8 +211,18 @@ def collated(items, pad):
             "labels": {name: [item[2] for item in items if item[0] == name] for name in names}}
 
 
-IDS = [Mistake(lambda items, pad: padded(items, pad, left=True)[0], "The padding stands on the left; on the right is asked for."),
-       Mistake(lambda items, pad: padded(items, pad, fill=0)[0], "You padded with 0, but the pad token has the number `pad`.")]
+IDS = [Mistake(lambda items, pad: padded(items, pad, left=True)[0], "The padding stands on the left; on the right is asked for.",
+               "First the ids, then the padding: `ids + [pad] * (width - len(ids))`."),
+       Mistake(lambda items, pad: padded(items, pad, fill=0)[0], "You padded with 0, but the pad token has the number `pad`."),
+       Mistake(lambda items, pad: padded(sorted(items, key=lambda item: item[0]), pad)[0], "You sorted the items by task. A batch "
+               "stays as it was drawn; `rows` says where each task's texts are.", "Go through the items in their order."),
+       Mistake(lambda items, pad: padded([item for name in dict.fromkeys(item[0] for item in items) for item in items if item[0] == name],
+                                         pad)[0], "You put the items together by task. A batch stays as it was drawn; `rows` says where "
+               "each task's texts are.", "Go through the items in their order."),
+       Mistake(lambda items, pad: padded(sorted(items, key=lambda item: len(item[1])), pad)[0], "You sorted the items by length.",
+               "Go through the items in their order."),
+       Mistake(lambda items, pad: padded(sorted(items, key=lambda item: -len(item[1])), pad)[0], "You sorted the items by length.",
+               "Go through the items in their order.")]
 MASK = [Mistake(lambda items, pad: [[int(token != pad) for token in row] for row in padded(items, pad)[0]], "You made the mask from "
                 "`ids != pad`. In many models the pad token is also a real one (GPT-2 pads with its end token), and then real "
                 "tokens vanish.", "Make the mask from the lengths."),
@@ -207,11 +242,14 @@ def check_collate(answer, fresh):
     expect_type(got, dict)
     expect(set(got) >= set(want), "The batch lacks {keys}.", next="Return a dict with input_ids, attention_mask, rows and labels.",
            keys=", ".join(sorted(set(want) - set(got))))
-    compare(lambda items, pad: got["input_ids"], [items, pad], lambda items, pad: want["input_ids"], "The texts are not filled up to "
-            "the longest of the batch.", known=IDS, axes="B, T", name="input_ids")
+    compare(lambda items, pad: got["input_ids"], [items, pad], lambda items, pad: want["input_ids"], "`input_ids` must hold the "
+            "items' tokens, row by row in their order, each row filled up with `pad` to the longest.", known=IDS, axes="B, T", name="input_ids")
     compare(lambda items, pad: got["attention_mask"], [items, pad], lambda items, pad: want["attention_mask"],
             "The mask must be 1 on real tokens and 0 on padding.", known=MASK, axes="B, T", name="attention_mask")
     for part in ("rows", "labels"):
+        if isinstance(got[part], (list, tuple)):
+            raise Wrong("`{part}` must be a dict, with an entry for each task; yours is a list.", "A list of the whole batch does not "
+                        "say which head needs what.", "`{part}.setdefault(task, []).append(...)` makes the entries as they come.", part=part)
         expect_type(got[part], dict, part)
         expect(set(got[part]) == set(want[part]), "{part} must have an entry for each task in the batch: {names}.", part=part,
                names=sorted(want[part]))
@@ -235,9 +273,18 @@ def f1(truth, answers, labels, over="labels", how="macro"):
         given, there = sum(a == label for a in answers), sum(t == label for t in truth)
         each.append(2 * hits / (given + there) if given + there else 0.0)
         counts.append(there)
+    if how == "hits":
+        return sum(each) / sum(score > 0 for score in each)
     if how == "weighted":
         return sum(score * n for score, n in zip(each, counts)) / len(truth)
     return sum(each) / len(classes)
+
+
+def macro_of_means(truth, answers, labels):
+    hits = [sum(t == a == label for t, a in zip(truth, answers)) for label in labels]
+    precision = sum(h / max(1, answers.count(label)) for h, label in zip(hits, labels)) / len(labels)
+    recall = sum(h / max(1, truth.count(label)) for h, label in zip(hits, labels)) / len(labels)
+    return 2 * precision * recall / (precision + recall)
 
 
 MACRO = [
@@ -249,7 +296,11 @@ MACRO = [
             "of classes depends on the sample.", "Loop over `labels`, all of them."),
     Mistake(lambda *a: f1(*a, how="weighted"), "You weighted the classes by their size. Then the rare class hardly counts, which macro-F1 "
             "is there to prevent.", "Take the plain mean over classes."),
-    Mistake(lambda truth, answers, labels: sum(t == a for t, a in zip(truth, answers)) / len(truth), "That is accuracy."),
+    Mistake(lambda *a: f1(*a, how="hits"), "Classes without a hit are skipped, so a class that the model never gets right costs nothing.",
+            "Such a class counts as 0; divide by `len(labels)`."),
+    Mistake(lambda *a: macro_of_means(*a), "That is the F1 of the mean precision and the mean recall.", "Take F1 for each class, then the mean."),
+    Mistake(lambda truth, answers, labels: sum(t == a for t, a in zip(truth, answers)) / len(truth), "That is accuracy.",
+            "Compute precision and recall for each class by itself."),
 ]
 
 
@@ -269,27 +320,50 @@ def check_macro(answer, fresh):
 
 # ---- 02.6 split -------------------------------------------------------------------------------------------------------
 
+OFTEN = 9                                                # letters of a customer who writes often; the others write once
+
+
+def many_letters(fresh):
+    """300 rows of 60 customers: half of them wrote once, half OFTEN times. A share of customers is not a share of rows."""
+    names = [f"{name} {letter}." for name in "Mara Ivo Selma Otto Petra Kilian Ruth Jonas Nora Emil".split() for letter in "ABCDEF"]
+    counts = fresh.shuffled([1, OFTEN] * 30)
+    letters = fresh.shuffled([name for name, count in zip(names, counts) for _ in range(count)])
+    return [{"id": i, "customer": name, "text": f"{fresh.pick(WORDS)} {fresh.pick(WORDS)}"} for i, name in enumerate(letters)]
+
+
 def check_split(answer, fresh):
-    customers = fresh.sample(["Mara", "Ivo", "Selma", "Otto", "Petra", "Kilian", "Ruth", "Jonas", "Nora", "Emil", "Ada", "Luka"], 12)
-    rows = [{"id": i, "customer": customers[i % 12 if i < 48 else fresh.integer(0, 11)], "text": sentence(fresh)} for i in range(72)]
-    rows, share = fresh.shuffled(rows), fresh.pick([0.25, 0.5])
-    one, again, *others = (_split_of(answer, rows, share, seed) for seed in (3, 3, 4, 5, 6, 7))
+    rows, share = many_letters(fresh), fresh.pick([0.25, 0.35])          # an odd number of customers: a share of them is rarely right
+    one, again, *others = parts = [_split_of(answer, rows, share, seed) for seed in (3, 3, 4, 5, 6, 7, 8, 9)]
     ids = sorted(row["id"] for part in one for row in part)
     expect(len(ids) == len(set(ids)), "Some rows stand in both parts, or twice in one.", next="Each row goes to one side.")
-    expect(ids == list(range(72)), "{n} of 72 rows are in neither part.", next="Each row goes to one side.", n=72 - len(ids))
-    both = {row["customer"] for row in one[0]} & {row["customer"] for row in one[1]}
+    expect(ids == list(range(len(rows))), "{n} of {all} rows are in neither part.", next="Each row goes to one side.",
+           n=len(rows) - len(ids), all=len(rows))
+    who = [[{row["customer"] for row in side} for side in part] for part in parts]
+    both = who[0][0] & who[0][1]
     expect(not both, "{names} stand on both sides.", "You split by rows. Whoever writes both in train and in test is known to the "
            "model by their style, and the test is too easy.", "Draw customers, not rows; their rows follow.",
            names=", ".join(sorted(both)[:3]))
-    part = len(one[1]) / 72
-    expect(abs(part - share) <= 0.13, "The test part holds {part} of the rows; asked for were {share}.",
-           "The two parts were swapped." if abs(1 - part - share) <= 0.13 else "", "Add customers to the test part until its "
-           "rows reach share * len(rows).", part=f"{part:.0%}", share=f"{share:.0%}")
+    touched = answer.remarks()["seeds"]
+    expect(not touched, "It sets the random seed of the whole notebook (`{names}`): everything drawn after it follows from your seed.", "",
+           "Use a generator of its own: `random.Random(seed)`.", names=", ".join(touched))
     expect(one == again, "The same seed gave two different splits.", "Random numbers come from somewhere that the seed does not "
            "reach.", "Use `random.Random(seed)`, and sort the customers first: a set has no order.")
-    who = [sorted({row["customer"] for row in part[1]}) for part in (one, *others)]
-    expect(any(each != who[0] for each in who), "Five seeds, and always the same customers in test.", "The seed is not used.",
+    _share(parts, who, share, len(rows))
+    expect(any(each[1] != who[0][1] for each in who), "Seven seeds, and always the same customers in test.", "The seed is not used.",
            "Shuffle the customers with `random.Random(seed)`.")
+
+
+def _share(parts, who, share, total):
+    """Whole customers allow a share to within OFTEN rows; asked is one row more than that."""
+    held = max((len(test) for _, test in parts), key=lambda n: abs(n - share * total))
+    if abs(held - share * total) > OFTEN + 1:
+        by_people = all(abs(len(test) - share * len(test | train)) <= 1 for train, test in who)
+        why = ("You gave a share of the customers to test. Some wrote once, others often: a share of customers is not a share of rows."
+               if by_people else "The two parts were swapped." if abs(total - held - share * total) <= OFTEN + 1 else
+               "With one more customer, or one less, it could be nearer.")
+        raise Wrong("The test part holds {held} of the {total} rows; asked for were {wanted}, give or take one customer's.", why,
+                    "Add customers to the test part until its rows reach share * len(rows).", held=held, total=total,
+                    wanted=round(share * total))
 
 
 def _split_of(answer, rows, share, seed):

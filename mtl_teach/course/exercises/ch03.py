@@ -37,6 +37,12 @@ LAST = [
             "Find for each row the last place where the mask is 1."),
     Mistake(lambda h, m: h[torch.arange(len(h)), m.sum(1) - 1], "You counted the real tokens. That is their place only if they begin "
             "at 0; here the padding stands on the left.", "Ask for the place itself: `(mask * torch.arange(T)).argmax(1)`."),
+    Mistake(lambda h, m: (m * torch.arange(m.size(1))).argmax(1), "You returned the places of the last real tokens, not what stands "
+            "there.", "`hidden[torch.arange(len(hidden)), where]` picks one vector from each row."),
+    Mistake(lambda h, m: h[:, (m * torch.arange(m.size(1))).argmax(1)], "`hidden[:, where]` picks every place from every text.",
+            "`hidden[torch.arange(len(hidden)), where]` picks one vector from each row."),
+    Mistake(lambda h, m: h[:, m.sum(1) - 1], "`hidden[:, where]` picks every place from every text.",
+            "`hidden[torch.arange(len(hidden)), where]` picks one vector from each row."),
     Mistake(lambda h, m: h[:, 0], "You took the first column. In a decoder it has read one token at most.",
             "The last real token has read the whole text."),
     Mistake(lambda h, m: loop(h, m, lambda real: real[0]), "You took the first real token. In a decoder it has read nothing else.",
@@ -67,7 +73,7 @@ MEAN = [
             "Divide by the number of real tokens."),
     Mistake(lambda h, m: loop(h, m, lambda real: real[-1]), "That is the last real token, not the mean."),
     Mistake(lambda h, m: loop(h, m, lambda real: real.mean(0)) + (h * (1 - m[..., None])).sum(1) / m.sum(1, keepdim=True),
-            "Padding got into the sum.", "Multiply with the mask before you add up."),
+            "Padding got into the sum.", "Put 0 at the padding before you add up."),
 ]
 
 
@@ -116,13 +122,13 @@ def make_reader(fault: str, seed: int):
     return embed
 
 
-def strangers(fault, seed, texts, pad, tolerance=1e-4, same_width=False, longest=False):
+def strangers(fault, seed, texts, pad, tolerance=1e-4, same_width=False, blind=False):
     embed = make_reader(fault, seed)
     width = max(map(len, texts))
 
     def batch(some, width):
         ids = torch.tensor([text + [pad] * (width - len(text)) for text in some])
-        return embed(ids, torch.tensor([[1] * len(text) + [0] * (width - len(text)) for text in some]))
+        return embed(ids, torch.tensor([[1] * len(text) + [int(blind)] * (width - len(text)) for text in some]))
     together = batch(texts, width)
     alone = torch.cat([batch([text], width if same_width else len(text)) for text in texts])
     return [i for i in range(len(texts)) if (alone[i] - together[i]).abs().max() > tolerance]
@@ -133,7 +139,10 @@ STRANGERS = [
             "model differs in the seventh digit.", "Let differences below about 1e-4 pass: `torch.allclose(a, b, atol=1e-4)`."),
     Mistake(lambda *a: strangers(*a, same_width=True), "A text \"alone\" still has the padding it had in the batch, so the fault you look "
             "for is in both.", "Give a lone text its own width, without any padding."),
-    Mistake(lambda *a: [], "You found nobody, but this reader does change its mind.", "Print one vector alone and in company."),
+    Mistake(lambda *a: [], "You found nobody, but this reader does change its mind.", "Read all texts in one batch, then each of them "
+            "alone, and print both vectors of one text."),
+    Mistake(lambda *a: strangers(*a, blind=True), "You give the batch a mask of ones, so padding is read as text. Then the fault is in "
+            "your test.", "The mask is 1 on a text's own tokens and 0 behind them."),
     Mistake(lambda fault, seed, texts, pad: [i for i in range(len(texts)) if i not in strangers(fault, seed, texts, pad)],
             "You list the texts that stay the same.", "Turn the comparison round."),
 ]
@@ -147,9 +156,12 @@ def check_strangers(answer, fresh):
 
         def call(fault, seed, texts, pad, reader=reader):
             got = answer(reader, texts, pad)
+            got = sorted(got) if isinstance(got, set) else got
             expect_type(got, list)
-            expect(all(isinstance(i, int) for i in got), "Return the numbers of the texts, counted from 0.")
-            return sorted(got)
+            expect(not got or not all(isinstance(i, bool) for i in got), "You returned True or False for each text; asked for are "
+                   "the numbers of those that change.", next="`[i for i, changes in enumerate(...) if changes]`")
+            expect(all(numbers(i) is not None and numbers(i).ndim == 0 for i in got), "Return the numbers of the texts, counted from 0.")
+            return sorted(int(numbers(i)) for i in got)
         compare(call, [fault, seed, texts, pad], strangers, "The list of texts whose vector changes in company is not right "
                 "(a reader with {fault}).", known=STRANGERS, fault={"none": "no fault"}.get(fault, f"the fault \"{fault}\""))
     return "Keep this test: it finds what no error shows."
@@ -205,14 +217,15 @@ SILENT = {"column": "the last column is padding for all but the longest letters"
           "divided": "each desk's loss is already a mean, and is divided once more by the number of letters"}
 
 
-def letters(hidden, mask, desks, numbers_, answers, faults=()):
+def letters(hidden, mask, desks, numbers_, answers, faults=(), pool="last"):
     total = hidden.sum() * 0
     for number, desk in enumerate(desks):
         mine = [i for i in range(len(answers)) if "all letters" in faults or int(numbers_[i]) == number]
         losses = []
         for i in mine:
             at = hidden.size(1) - 1 if "column" in faults else int(mask[i].sum()) - 1
-            losses.append(-(desk @ hidden[i, at]).log_softmax(-1)[int(answers[i]) % len(desk)])
+            read = hidden[i, mask[i].bool()].mean(0) if pool == "mean" else hidden[i, at]
+            losses.append(-(desk @ read).log_softmax(-1)[int(answers[i]) % len(desk)])
         total = total + (sum(losses) / len(losses) if losses else 0.0)
     return total / (len(answers) if "divided" in faults else 1)
 
@@ -223,6 +236,8 @@ def _left(faults):
 
 
 CLINIC = [_left(faults) for count in (1, 2, 3) for faults in itertools.combinations(SILENT, count)] + [
+    Mistake(lambda *a: letters(*a, pool="mean"), "You read the mean over a letter's tokens; asked for is the last real token.",
+            "`hidden[torch.arange(len(hidden)), mask.sum(1) - 1]`"),
     Mistake(lambda *a: letters(*a) / len(a[2]), "You divide by the number of desks. The loss is the sum over desks."),
     Mistake(lambda *a: letters(*a) / len(set(a[3].tolist())), "You divide by the number of desks. The loss is the sum over desks.")]
 
@@ -247,20 +262,24 @@ def check_letters(answer, fresh):
 
 # ---- 03.6 best_pooling ------------------------------------------------------------------------------------------------
 
-def centroids(vectors, labels, train, val, fit=None, on=None):
+def apart(point, mean):
+    return float(((point - mean) ** 2).sum())
+
+
+def centroids(vectors, labels, train, val, fit=None, on=None, far=apart):
     """Nearest class mean, by loops: {rule: share of right answers}."""
     scores = {}
     for rule, points in vectors.items():
         fit_rows, rows = train if fit is None else fit, val if on is None else on
         means = {c: sum(points[i] for i in fit_rows if labels[i] == c) / sum(labels[i] == c for i in fit_rows)
                  for c in sorted(set(labels.tolist()))}
-        right = [min(means, key=lambda c, at=points[i], means=means: float(((at - means[c]) ** 2).sum())) == labels[i] for i in rows]
+        right = [min(means, key=lambda c, at=points[i], means=means: far(at, means[c])) == labels[i] for i in rows]
         scores[rule] = sum(map(float, right)) / len(right)
     return scores
 
 
-def choice(*args, worst=False, **how):
-    scores = centroids(*args, **how)
+def choice(*args, worst=False, times=1, **how):
+    scores = {rule: times * share for rule, share in centroids(*args, **how).items()}
     return [(min if worst else max)(scores, key=scores.get), scores]
 
 
@@ -274,6 +293,12 @@ POOLING = [
     Mistake(lambda v, y, a, b: [choice(v, y, a, b, on=a)[0], choice(v, y, a, b)[1]], "The shares are right, but you chose another rule: "
             "the one that is best on the training rows, or the worst.", "Choose the largest of the shares you return."),
     Mistake(lambda v, y, a, b: choice(v, y, a, b, worst=True), "You chose the rule with the lowest share.", "Take max, not min."),
+    Mistake(lambda v, y, a, b: choice(v, y, a, b, far=lambda x, m: -float(x @ m)), "You took the mean with the largest dot product. It "
+            "favours long means; asked for is the nearest one.", "`torch.cdist(points[val], means).argmin(1)`"),
+    Mistake(lambda v, y, a, b: choice(v, y, a, b, far=lambda x, m: -float(F.cosine_similarity(x, m, 0))), "You compared directions (cosine); "
+            "asked for is the nearest mean (Euclid).", "`torch.cdist(points[val], means).argmin(1)`"),
+    Mistake(lambda v, y, a, b: choice(v, y, a, b, times=100), "The shares are in percent; asked for are numbers between 0 and 1.",
+            "Leave out the 100."),
 ]
 
 
@@ -290,7 +315,7 @@ def check_pooling(answer, fresh):
     def call(*args):
         got = answer(*args)
         expect(isinstance(got, (tuple, list)) and len(got) == 2, "Return two things: the name of the best rule, and the shares of all.")
-        expect_type(got[1], dict, "the second part")
+        expect_type(got[1], dict, "The second part")
         expect(set(got[1]) == set(vectors), "The shares must have an entry for each rule: {names}.", names=sorted(vectors))
         for rule, share in got[1].items():
             expect_type(share, "number", f"the share of {rule!r}")

@@ -124,7 +124,7 @@ def check_gradients(answer, fresh):
 
 def step(body, heads, x, ids, labels, lr, mode="joint"):
     """One step of gradient descent by formula; the modes are what goes wrong."""
-    new_heads, change = [head.clone() for head in heads], torch.zeros_like(body)
+    new_heads, change = [head * (mode != "absent heads go") for head in heads], torch.zeros_like(body)
     order = range(len(heads))
     for k in order:
         mine = ids == k
@@ -139,10 +139,23 @@ def step(body, heads, x, ids, labels, lr, mode="joint"):
     return [body - lr * change / count * (mode != "body rests"), new_heads]
 
 
+def step_with(weight, body, heads, x, ids, labels, lr):
+    """One step on the sum of the losses, each times weight(rows of the task, rows, tasks in the batch)."""
+    factors = [weight(int((ids == k).sum()), len(ids), len(ids.unique())) for k in range(len(heads))]
+    parts = [step(body, heads, x[ids == k], ids[ids == k], labels[ids == k], lr * factor) for k, factor in enumerate(factors)]
+    return [body + sum(part[0] - body for part in parts), [part[1][k] for k, part in enumerate(parts)]]
+
+
 STEPS = [
     Mistake(lambda *a: step(*a, "turns"), "The tasks still take turns: the second one sees a body that the first has already "
             "moved, and the result depends on their order.", "Compute all gradients at the old body first, then move it once."),
     Mistake(lambda *a: step(*a, "mean"), "You averaged the tasks' gradients. The loss is their sum.", "Add them."),
+    Mistake(lambda *a: step_with(lambda n, rows, tasks: 1 / tasks, *a), "You averaged the tasks' losses. The loss is their sum.", "Add them."),
+    Mistake(lambda *a: step_with(lambda n, rows, tasks: n / rows, *a), "That is one mean over all rows: a task weighs as much as it has rows.",
+            "Each task's loss is the mean over its own rows; then add them."),
+    Mistake(lambda *a: step_with(lambda n, rows, tasks: n, *a), "The losses are sums over rows; each should be the mean over its own rows.",
+            "Leave `reduction` of F.cross_entropy alone."),
+    Mistake(lambda *a: step(*a, "absent heads go"), "The head of the task without rows has become zero.", "It keeps its weights: return it as it was."),
     Mistake(lambda *a: step(*a, "heads rest"), "The heads did not move.", "Each head takes a step along its own gradient."),
     Mistake(lambda *a: step(*a, "body rests"), "The body did not move.", "Subtract lr times the sum of the gradients."),
     Mistake(lambda *a: step(*a, "last wins"), "Only the last task's gradient reached the body; the others were overwritten.",
@@ -152,13 +165,16 @@ STEPS = [
 
 
 def check_step(answer, fresh):
-    args = [*problem(fresh, absent=False), 2.0]                       # large steps: taking turns must show
-
     def answered(*args):
         got = answer(*args)
         expect(isinstance(got, (tuple, list)) and len(got) == 2, "Return two things: the body, and the list of heads.")
         return [got[0], list(got[1])]
-    compare(answered, args, step, "All tasks must start from the same body, and move it together.", known=STEPS)
+    for absent in (False, True):
+        args = [*problem(fresh, absent), 2.0]                         # large steps: taking turns must show
+        says = "All tasks must start from the same body, and move it together."
+        if absent:
+            says = "A task without rows in the batch has no part in the step, and its head stays as it is."
+        compare(answered, args, step, says, known=STEPS)
     return "The order of the tasks no longer matters."
 
 
@@ -262,6 +278,7 @@ def check_prediction(answer, fresh):
     measured = truth(fresh)
     expect(set(got) == set(measured), "Keep the five keys as they were given; only write numbers in place of `...`.")
     for key, value in measured.items():
+        expect(got[key] is not None, "{key} is None.", next="Write a number in its place.", key=repr(key))
         expect_type(got[key], "number", repr(key))
         mine = float(numbers(got[key]))
         why = next((text for guess, text in PREDICTED[key].items() if abs(mine - guess) < 0.01), "")

@@ -26,6 +26,7 @@ L2 = [
     Mistake(lambda m: 2 * over_pairs(m) * len(m), "You added up all pairs, each of them twice.",
             "Take the distance of each body to the mean body."),
     Mistake(lambda m: over_pairs(m) / len(m), "You averaged over the bodies; the formula is a sum over tasks.", "Use a sum."),
+    Mistake(lambda m: m.var(0).sum(), "That is the sum divided by K - 1, as `var` does it.", "Add up the squares; nothing is divided."),
     Mistake(lambda m: ((m - m.mean(0)) ** 2).mean(), "You averaged over all numbers; the formula is a sum.", "Use .sum()."),
     Mistake(lambda m: ((m - m.mean()) ** 2).sum(), "You took one mean of all numbers. The mean body has P numbers of its own.",
             "`bodies.mean(0)` is the mean over tasks."),
@@ -73,6 +74,8 @@ TRACE = [
             "Use singular values."),
     Mistake(lambda w: torch.linalg.matrix_rank(w).float(), "That is the rank. It is what the trace norm stands in for, and has no "
             "gradient.", "Add the singular values."),
+    Mistake(lambda w: torch.trace(w), "That is the trace of the matrix. The trace norm has its name from the trace of √(W Wᵀ).",
+            "Add the singular values: torch.linalg.svdvals."),
 ]
 
 
@@ -85,7 +88,9 @@ def check_trace(answer, fresh):
                 Mistake(lambda w: torch.linalg.svdvals(w).sum(), "You took the singular values of each task's matrix apart. They "
                         "say nothing about how tasks relate.", "Flatten each task's weights to one row first: W.flatten(1)."),
                 Mistake(lambda w: torch.linalg.svdvals(w.flatten(0, 1)).sum(), "You stacked the matrices on top of one another.",
-                        "Each task must be one row: W.flatten(1) has the shape (K, P).")])
+                        "Each task must be one row: W.flatten(1) has the shape (K, P)."),
+                Mistake(lambda w: torch.linalg.svdvals(w.reshape(-1, len(w))).sum(), "`reshape(-1, K)` puts numbers of different tasks "
+                        "into one row.", "Each task must be one row: W.flatten(1) has the shape (K, P).")])
     same = fresh.normal(1, 12).expand(3, 12).reshape(3, 3, 4)
     expect_close(answer(same), 3 ** 0.5 * same[0].norm(), "Three equal bodies have one singular value, √3 times their length.",
                  rtol=3e-3)
@@ -104,6 +109,11 @@ def pulled(bodies, lr, strength):
     return torch.linalg.solve(system, bodies.double() / (2 * lr)).to(bodies)
 
 
+def cost(x, bodies, lr, strength) -> float:
+    """The sum in the text of 05.3, at x."""
+    return float(((x - bodies) ** 2).sum() / (2 * lr) + strength * ((x - x.mean(0)) ** 2).sum())
+
+
 def keep(factor):
     """bodies moved so that `factor(lr, strength)` of each distance is left."""
     return lambda m, lr, s: m.mean(0) + (m - m.mean(0)) * factor(lr, s)
@@ -111,10 +121,17 @@ def keep(factor):
 
 PULL = [
     Mistake(keep(lambda lr, s: 1 - 2 * lr * s), "That is the step along the gradient. It overshoots as soon as 2 · lr · strength is "
-            "above 1.", "Divide the distance by 1 + 2 · lr · strength."),
+            "above 1.", "Set the derivative to zero at the new bodies, not at the old ones: (x_k - θ_k) / lr + 2 · strength · (x_k - mean) = 0, "
+            "and solve for x_k."),
     Mistake(keep(lambda lr, s: 1 / (1 + lr * s)), "The 2 is missing: the derivative of a square.", "Use 1 + 2 · lr · strength."),
     Mistake(keep(lambda lr, s: 1 / (1 + 2 * s)), "The learning rate is missing: a step with a small rate must pull little.",
             "Use 1 + 2 · lr · strength."),
+    Mistake(keep(lambda lr, s: 1 - s), "You moved the bodies by `strength` of their distance, whatever the rate.",
+            "Set the derivative of the sum to zero, and solve for x_k."),
+    Mistake(keep(lambda lr, s: math.exp(-2 * lr * s)), "That is many tiny steps along the gradient. Asked for is the minimum of the sum.",
+            "Set the derivative of the sum to zero, and solve for x_k."),
+    Mistake(lambda m, lr, s: (m + 2 * lr * s * (m.sum(0) - m) / (len(m) - 1)) / (1 + 2 * lr * s), "You pulled each body to the mean of "
+            "the others. In the sum, the mean is that of all K.", "Use bodies.mean(0)."),
     Mistake(lambda m, lr, s: m / (1 + 2 * lr * s), "You shrank the bodies towards zero. That is weight decay.",
             "Shrink their distance to the mean: mean + (body - mean) / (...)."),
     Mistake(lambda m, lr, s: (m - m.mean(0)) / (1 + 2 * lr * s), "The mean was subtracted and not added again.", "Add the mean."),
@@ -134,10 +151,13 @@ def one_after_another(bodies, lr, strength):
 
 
 def check_pull(answer, fresh):
-    says = "Each body must keep 1 / (1 + 2 lr strength) of its distance to the mean, and the mean must stay."
     for strength in (fresh.number(2, 6), fresh.number(40, 90)):
-        compare(answer, [fresh.normal(3, 5), fresh.number(0.05, 0.2), strength], pulled, says, known=PULL,
-                axes="K tasks, P weights")
+        args = [fresh.normal(3, 5), fresh.number(0.05, 0.2), strength]
+        got = answer(*args)
+        expect_shape(got, (3, 5), "K tasks, P weights")
+        yours, least = cost(torch.as_tensor(numbers(got)), *args), cost(pulled(*args), *args)
+        compare(answer, args, pulled, "Your bodies do not minimise the sum: it is {yours} there, and can be {least}.", known=PULL,
+                axes="K tasks, P weights", yours=yours, least=least)
     bodies = fresh.normal(4, 3)
     expect_close(answer(bodies, 0.1, 0.0), bodies, "At strength 0 nothing may move: that is single-task training.")
     got = answer(bodies, 0.1, math.inf)
@@ -153,7 +173,7 @@ def check_stitch(answer, fresh):
     tasks = fresh.integer(3, 4)
     unit = answer.build(tasks)
     has = unit.parameters()
-    expect("alpha" in has, "The unit has no parameter `alpha`; it has {found}.", "A plain tensor is not a parameter: no optimizer "
+    expect("alpha" in has, "The unit has no parameter `alpha`. Its parameters: {found}.", "A plain tensor is not a parameter: no optimizer "
            "would see it.", "self.alpha = nn.Parameter(...)", found=sorted(has) or "none")
     expect(len(has) == 1, "One matrix is all there is to learn; you have {found}.", found=sorted(has))
     expect_shape(unit.state()["alpha"], (tasks, tasks), "K, K", "alpha")
@@ -184,8 +204,11 @@ def _start(alpha, tasks):
         why = ("All ones: activations would grow K times with every unit." if np.allclose(alpha, 1) else
                "The identity mixes nothing at the start; the paper starts with a little." if np.allclose(alpha, np.eye(tasks)) else
                "With 0.1 for each of the others the rows sum to more than 1, and activations grow." if np.allclose(off, 0.1) else
-               "A random start can turn a pretrained network's streams round.")
-        raise Wrong("α must start with 0.9 on the diagonal, and each row must sum to 1.", why, "Share 0.1 among the other K - 1.")
+               "Equal shares mix the networks completely from the start; each should keep 0.9 of its own." if np.ptp(alpha) < 1e-4 else
+               "A random start can turn a pretrained network's streams round." if np.ptp(off) > 1e-4 else
+               "The others of a row are {n}, and share what the diagonal leaves.")
+        raise Wrong("α must start with 0.9 on the diagonal, and each row must sum to 1. Your first row is {row}; it sums to {total}.",
+                    why, "Share 0.1 among the other K - 1.", row=alpha[0].round(4).tolist(), total=float(alpha[0].sum()), n=tasks - 1)
 
 
 # ---- 05.5 prediction --------------------------------------------------------------------------------------------------
@@ -194,11 +217,12 @@ KEYS = ("strength 0.1: distance that one pull leaves", "strength 5: distance tha
         "strength 5: distance that one pull leaves", "how far the mean of three bodies moves in a pull",
         "bodies that a text passes in soft sharing, 4 tasks", "bodies that a text passes in cross-stitch, 4 tasks")
 GUESSES = {
-    KEYS[0]: {0.99: "You left out the 2 from the square.", 0.98: "That is 1 - 2 · lr · strength, the step in the loss."},
+    KEYS[0]: {0.99: "You left out the 2 from the square.", 0.9: "You left out the rate: a pull that is weak and slow hardly moves.",
+              1.0: "It moves little, but it moves."},
     KEYS[1]: {0.0: "1 - 2 · 0.1 · 5 is 0 at a rate of 0.1; here the rate is 0.3.", 0.25: "That is the pull after the step.",
-              2.0: "The sign matters: the bodies have changed sides."},
+              2.0: "The sign matters: the bodies have changed sides.", -0.5: "You left out the 2 from the square."},
     KEYS[2]: {-2.0: "That is the step in the loss. The pull divides.", 0.4: "You left out the 2."},
-    KEYS[3]: {1.0: "Each body moves towards the mean, and these moves add up to nothing."},
+    KEYS[3]: dict.fromkeys((1.0, 0.25, 0.98, -2.0), "Each body moves towards the mean, and these moves add up to nothing."),
     KEYS[4]: {4.0: "Only training touches all four at once, through the pull. A text passes its own task's body."},
     KEYS[5]: {1.0: "To be mixed, the streams of all four networks are needed for every text."},
 }
@@ -213,19 +237,23 @@ def check_prediction(answer, fresh):
     loss_step = bodies - lr * 2 * 5 * (bodies - mean)
     measured = dict(zip(KEYS, (left(pulled(bodies, 0.1, 0.1)), left(loss_step), left(pulled(bodies, lr, 5.0)),
                                float((pulled(bodies, lr, 5.0).mean(0) - mean).norm()), 1.0, 4.0)))
-    compare_predictions(answer.value, measured, GUESSES, "Write θ - mean before and after, and divide.")
+    next = dict.fromkeys(KEYS[:3], "Write θ - mean before and after, and divide.") | {
+        KEYS[3]: "Add up the moves of the three bodies.", **dict.fromkeys(KEYS[4:], "Follow one text through the model.")}
+    compare_predictions(answer.value, measured, GUESSES, next, tolerance=0.006)           # 0.98, and not 0.99
     return "All six as measured."
 
 
 # ---- 05.6 choose_strength ---------------------------------------------------------------------------------------------
 
-def one_error_rule(scores):
+def one_error_rule(scores, own=False, ddof=1):
     """The largest strength whose mean is within one standard error (of the best one's seeds) of the best mean."""
     mean = {s: sum(v) / len(v) for s, v in scores.items()}
     best = max(mean, key=lambda s: (mean[s], s))
-    values = scores[best]
-    sd = (sum((v - mean[best]) ** 2 for v in values) / (len(values) - 1)) ** 0.5
-    return max(s for s in scores if mean[s] >= mean[best] - sd / len(values) ** 0.5)
+
+    def error(s):
+        values = scores[s if own else best]
+        return (sum((v - sum(values) / len(values)) ** 2 for v in values) / (len(values) - ddof) / len(values)) ** 0.5
+    return max(s for s in scores if mean[s] >= mean[best] - error(s))
 
 
 def _plain_best(scores):
@@ -243,26 +271,33 @@ RULES = [
     Mistake(lambda s: max(k for k in s if sum(s[k]) / len(s[k]) >= sum(s[_plain_best(s)]) / len(s[k])
                           - np.std(s[_plain_best(s)], ddof=1)), "You used the standard deviation of one run. The mean of n runs is "
             "surer than that.", "Divide by the square root of n."),
+    Mistake(lambda s: one_error_rule(s, own=True), "You gave each strength its own standard error. Then a strength gets in because its "
+            "scores scatter.", "One bar for all: the best mean minus the standard error of the best."),
+    Mistake(lambda s: one_error_rule(s, ddof=0), "The standard deviation has n in it; of a sample it is n - 1.",
+            "statistics.stdev, or numpy's std with ddof=1."),
     Mistake(lambda s: max(s), "You took the largest strength whatever it reached.", "Look at the scores."),
 ]
 
 
 def grid(fresh):
-    """Validation scores: best in the middle, a stronger one within half a standard error, a still stronger one 1.5 to 2 away."""
+    """Validation scores. In standard errors below the best: stronger ones at 0.6 and 0.955 (out, if n stands for n - 1), one at
+    1.5 whose own error is larger than that, one at 2.2 (in, if the root of n is missing)."""
     n, sd = 6, fresh.number(0.018, 0.024, 4)
     error, top = sd / n ** 0.5, fresh.number(0.80, 0.88, 4)
     shape = np.array([-1.5, -0.7, -0.2, 0.1, 0.5, 1.8])                # fixed spread, its largest value well above the rest
     shape = (shape - shape.mean()) / shape.std(ddof=1)
-    strengths = [0.0, *sorted(fresh.sample([1.0, 3.0, 10.0, 30.0, 100.0, 300.0], 5))]
-    below = [9.0, 0.45, 0.0, 0.6, fresh.number(1.5, 2.0), 12.0]       # in standard errors of the best one
-    wide = {0: 3.4}                                                   # one poor strength has the single best run
+    strengths = [0.0, *sorted(fresh.sample([0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0], 7))]
+    below = [9.0, 0.45, 0.0, 0.6, 0.955, fresh.number(1.4, 1.6), fresh.number(2.1, 2.3), 12.0]
+    wide = {0: 4.2, 5: -1.9}                                          # one poor strength has the single best run
     return {s: [round(float(top - b * error + x * sd * wide.get(i, 1.0)), 6) for x in fresh.shuffled(list(shape))]
             for i, (s, b) in enumerate(zip(strengths, below))}
 
 
 def check_choice(answer, fresh):
     scores = grid(fresh)
-    shuffled = {s: scores[s] for s in fresh.shuffled(list(scores))}
+    order, right = fresh.shuffled(list(scores)), one_error_rule(scores)
+    order.insert(fresh.integer(0, 2), order.pop(order.index(right)))              # the last one that is near enough is not the largest
+    shuffled = {s: scores[s] for s in order}
     got = answer(shuffled)
     expect_type(got, "number")
     expect(any(np.isclose(float(numbers(got)), s) for s in scores), "Return one of the strengths that were tried, {tried}; you "

@@ -34,9 +34,11 @@ def slow_read(hidden, mask, query):
     return [vectors, weights]
 
 
-def variant(masked=True, scale=True, after=False, axis=1, mean=False):
+def variant(masked=True, scale=True, after=False, axis=1, mean=False, width=False, turned=False, times=False):
     def read(hidden, mask, query):
-        scores = hidden @ query / (hidden.size(-1) ** 0.5 if scale else 1.0)
+        scores = hidden @ query / ((hidden.size(1) if width else hidden.size(-1)) ** 0.5 if scale else 1.0)
+        mask = 1 - mask if turned else mask
+        scores = scores * mask if times else scores
         if masked and not after:
             scores = scores.masked_fill(mask == 0, -1e9)
         weights = scores.softmax(axis)
@@ -55,6 +57,14 @@ READS = [
     Mistake(lambda h, m, q: [variant()(h * m[..., None], torch.ones_like(m), q)[0], variant()(h * m[..., None], torch.ones_like(m), q)[1]],
             "You set the hidden states of padding to 0. A score of 0 is still a score, and gets its share of the softmax.",
             "Mask the scores."),
+    Mistake(variant(masked=False, times=True), "You multiplied the scores with the mask. A score of 0 is still a score, and gets its "
+            "share of the softmax.", "Fill the scores of padding with a very negative number before the softmax."),
+    Mistake(variant(after=True, times=True), "You multiplied scores and weights with the mask. What padding has taken in the softmax is "
+            "missing now.", "Fill the scores of padding with a very negative number before the softmax."),
+    Mistake(variant(turned=True), "The mask is turned round: you read the padding.", "`mask == 0` is where padding stands."),
+    Mistake(variant(width=True), "You divided the scores by √T, the number of tokens.", "Divide by hidden.size(-1) ** 0.5, which is √D."),
+    Mistake(lambda *a: [variant()(*a)[0] / a[0].size(1), variant()(*a)[1]], "The vectors are divided by the number of tokens: a mean in "
+            "place of a sum.", "The weights already sum to 1."),
     Mistake(variant(scale=False), "The scores are not divided by √D.", "Divide by hidden.size(-1) ** 0.5."),
     Mistake(variant(axis=0), "The softmax runs over the texts of the batch.", "It must run over the tokens, the last axis of the scores."),
     Mistake(variant(mean=True), "You divided the sum by the number of tokens too. The weights already sum to 1."),
@@ -67,19 +77,28 @@ def check_read(answer, fresh):
     def answered(*args):
         got = answer(*args)
         expect(isinstance(got, (tuple, list)) and len(got) == 2, "Return two things: vectors (B, D) and weights (B, T).")
+        vectors, weights = map(numbers, got)
+        expect(vectors is None or weights is None or vectors.shape != mask.shape or weights.shape == mask.shape,
+               "The two things stand the wrong way round.", next="`return vectors, weights`")
+        expect_shape(vectors if vectors is not None else got[0], (3, 4), "B, D", "The vectors")
+        expect_shape(weights if weights is not None else got[1], (3, 6), "B, T", "The weights")
         return list(got)
     query = fresh.normal(4)
+    _exactly_zero(numbers(answered(hidden, mask, query)[1])[mask.numpy() == 0])
     got = compare(answered, [hidden, mask, query], slow_read, "Each text's weights are a softmax over its real tokens; its vector "
                   "is the weighted sum of their hidden states.", known=READS)
-    padding = numbers(got[1])[mask.numpy() == 0]
-    expect(bool((padding == 0).all()), "On padding the weights must be exactly 0; yours are as large as {most}.",
-           "A filling such as -10 is not negative enough.", "Fill with torch.finfo(scores.dtype).min.", most=float(padding.max()))
     loud = hidden.masked_fill(mask[..., None] == 0, 1e4)              # whatever stands on padding must not matter
     expect_close(answered(loud, mask, query)[0], got[0], "Your vectors change when padding holds large numbers.",
                  "Padding leaks into the sum or the scores.", "Mask the scores with the most negative number of their type.")
     mean = (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
     expect_close(answered(hidden, mask, torch.zeros(4))[0], mean, "A query of zeros must give the mean over real tokens.")
     return "With a query of zeros it is mean pooling; from there a task learns where to look."
+
+
+def _exactly_zero(padding):
+    """Weights that are nearly 0 come from a filling that is not negative enough; larger ones from something else."""
+    expect(bool((padding == 0).all() or padding.max() > 0.02), "On padding the weights must be exactly 0; yours are as large as {most}.",
+           "A filling such as -10 is not negative enough.", "Fill with torch.finfo(scores.dtype).min.", most=float(padding.max()))
 
 
 # ---- 06.2 mix_layers --------------------------------------------------------------------------------------------------
@@ -107,7 +126,7 @@ LAYERS = [
 
 def check_layers(answer, fresh):
     layers = fresh.integer(3, 4)
-    hidden, scores, gain = fresh.normal(2, 3, layers, 5), fresh.normal(layers, scale=1.5), fresh.number(1.5, 2.5)
+    hidden, scores, gain = fresh.normal(2, 5, layers, 6), fresh.normal(layers, scale=1.5), fresh.number(1.5, 2.5)
     compare(answer, [hidden, scores, gain], mixed, "The mixture is gain · sum over layers of softmax(scores)_l h_l.", known=LAYERS,
             axes="B, T, D")
     slope = answer.gradients(hidden, scores, gain, wrt=[1])["inputs"][0]
@@ -118,9 +137,11 @@ def check_layers(answer, fresh):
 
 # ---- 06.3 CrossTask ---------------------------------------------------------------------------------------------------
 
-def attended(state, vectors, scale=True, axis=-1, residual=True, turned=False):
+def attended(state, vectors, scale=True, axis=-1, residual=True, turned=False, others=False):
     query, key, value = (vectors @ state[f"{name}.weight"].T for name in ("query", "key", "value"))
     scores = torch.einsum("bkd,bjd->bkj", query, key) / (vectors.size(-1) ** 0.5 if scale else 1.0)
+    if others:
+        scores = scores.masked_fill(torch.eye(scores.size(-1), dtype=torch.bool), -torch.inf)
     weights = (scores.mT if turned else scores).softmax(axis)
     return [(vectors if residual else 0) + torch.einsum("bkj,bjd->bkd", weights, value), weights]
 
@@ -144,8 +165,10 @@ def check_cross(answer, fresh):
         return list(got)
     compare(answered, [vectors], lambda x: attended(state, x), "Row k of the weights says what task k reads; what it reads is added "
             "to what it has.", known=[
-                Mistake(lambda x: attended(state, x, residual=False), "What the task has read itself is gone.",
+                Mistake(lambda x: attended(state, x, residual=False), "The task's own vector is gone; what it has read of the tasks is added to it.",
                         "Add: vectors + weights @ value."),
+                Mistake(lambda x: attended(state, x, others=True), "You left the task itself out. In the formula j runs over all tasks, k "
+                        "among them.", "Leave the diagonal of the scores as it is."),
                 Mistake(lambda x: attended(state, x, scale=False), "The scores are not divided by √D.", "Divide by D ** 0.5."),
                 Mistake(lambda x: attended(state, x, axis=-2), "The softmax runs over the readers. Then the columns sum to 1, and a "
                         "task may read nothing or everything.", "Use .softmax(-1)."),
@@ -160,10 +183,10 @@ def check_cross(answer, fresh):
 
 # ---- 06.4 fuse (find the bug) -----------------------------------------------------------------------------------------
 
-def fusion(hidden, additions, query, key, value, axis="n", scale=False, plain=False, residual=True):
+def fusion(hidden, additions, query, key, value, axis="n", scale=False, plain=False, residual=True, turned=False):
     scores = torch.einsum("td,tnd->tn", hidden @ query.T, additions @ key.T) / (hidden.size(-1) ** 0.5 if scale else 1.0)
     weights = scores.softmax(1 if axis == "n" else 0)
-    mixed = torch.einsum("tn,tnd->td", weights, additions if plain else additions @ value.T)
+    mixed = torch.einsum("tn,tnd->td", weights, additions if plain else additions @ (value if turned else value.T))
     return hidden + mixed if residual else mixed
 
 
@@ -181,14 +204,19 @@ FUSIONS = [
             "Mix additions @ value.T."),
     Mistake(lambda *a: fusion(*a, scale=True), "One is left: AdapterFusion does not divide by √D.", "Look at the softmax's argument."),
     Mistake(lambda *a: fusion(*a, residual=False), "The hidden states themselves are gone now.", "Return hidden + the mixture."),
+    Mistake(lambda *a: fusion(*a, turned=True), "V is transposed: a map takes x to x @ map.T.", "Mix additions @ value.T."),
+    Mistake(lambda h, z, q, k, v: fusion(h, z, k, q, v), "Query and key have changed places: Q belongs to h, K to the additions.",
+            "Leave that line as it was."),
+    Mistake(lambda h, z, q, k, v: fusion(h, z, q, k, v, plain=True) - h + h @ v.T, "V stands before the hidden state; in the formula it "
+            "stands before the additions.", "Mix additions @ value.T, and leave hidden as it is."),
 ]
 
 
 def check_fuse(answer, fresh):
     tokens, adapters, width = 5, 3, 4
     args = [fresh.normal(tokens, width), fresh.normal(tokens, adapters, width), *(fresh.normal(width, width) for _ in range(3))]
-    compare(answer, args, fusion, "hidden + the sum over adapters of softmax_n(Q h · K z_n) V z_n is another number.", known=FUSIONS,
-            axes="T, D")
+    compare(answer, args, fusion, "What comes out is not h + the sum over adapters of softmax_n(Q h · K z_n) V z_n.",
+            known=FUSIONS, axes="T, D")
     return "All three found. With V = I and equal weights it would be the mean of the adapters."
 
 
@@ -199,12 +227,13 @@ KEYS = ("weight of a real token, query of zeros, 3 real tokens and 5 of padding"
         "numbers in cross-task attention, D = 64, 10 tasks", "passes of a text through the body, 10 tasks")
 SOLVED = (1 / 3, 0, 67, 3 * 64 ** 2, 3 * 64 ** 2, 1)
 GUESSES = {
-    KEYS[0]: {1 / 8: "The softmax runs over the real tokens alone."},
+    KEYS[0]: {1 / 8: "The softmax runs over the real tokens alone.", 0: "The scores are 0, all alike; the softmax of equal scores is not.",
+              1: "The weights of a text's real tokens sum to 1; there are three."},
     KEYS[1]: {1 / 8: "Its score is masked before the softmax."},
     KEYS[2]: {64: "The three layer scores belong to it.", 192: "The query is one vector for all layers; the scores mix them.",
-              4096: "A query is a vector, not a matrix."},
+              4096: "A query is a vector, not a matrix.", 68: "A gain is not among them."},
     KEYS[3]: {4096: "There are three maps: Q, K and V.", 24576: "The tasks share the three maps.",
-              128: "A map from 64 to 64 numbers has 64 · 64."},
+              128: "A map from 64 to 64 numbers has 64 · 64.", 12480: "There are no biases."},
     KEYS[4]: {122880: "The tasks share the three maps: the count does not grow with them.", 4096: "There are three maps: Q, K and V."},
     KEYS[5]: {10: "All tasks read the same hidden states. That is the point of sharing the body."},
 }
@@ -240,18 +269,20 @@ def ablation(fresh):
     return {name: (70 + seed + value + fresh.normal(6, scale=1.5)).tolist() for name, value in gain.items()}
 
 
-def _wrong_effects(simple=False, population=False, unpaired=False, normal=False):
+def _wrong_effects(simple=False, population=False, unpaired=False, normal=False, pooled=False, apart=False, one_run=False, level=0.975):
     def effects(scores):
         from scipy import stats
         none, queries, cross, both = (np.array(scores[name]) for name in PARTS)
         pairs = {"queries": (queries - none, both - cross), "cross": (cross - none, both - queries)}
         found = {}
         for part, (alone, beside) in pairs.items():
-            values = alone if simple else (alone + beside) / 2
+            values = alone if simple else np.concatenate([alone, beside]) if pooled else (alone + beside) / 2
             sd = values.std(ddof=0 if population else 1)
             if unpaired:
                 sd = (none.var(ddof=1) + scores_of(scores, part).var(ddof=1)) ** 0.5
-            half = (1.96 if normal else stats.t.ppf(0.975, len(values) - 1)) * sd / len(values) ** 0.5
+            if apart:
+                sd = sum(each.var(ddof=1) for each in (none, queries, cross, both)) ** 0.5 / 2
+            half = (1.96 if normal else stats.t.ppf(level, len(values) - 1)) * sd / (1 if one_run else len(values) ** 0.5)
             found[part] = [float(values.mean()), float(values.mean() - half), float(values.mean() + half)]
         return found
     return effects
@@ -267,6 +298,12 @@ EFFECTS = [
     Mistake(_wrong_effects(population=True), "The standard deviation has n in it; of a sample it is n - 1.", "Use ddof=1."),
     Mistake(_wrong_effects(unpaired=True), "You did not pair by seed: the luck of a seed, common to all four models, blows the "
             "interval up.", "Take the effect for each seed first, then its standard deviation."),
+    Mistake(_wrong_effects(apart=True), "You did not pair by seed: the luck of a seed, common to all four models, blows the "
+            "interval up.", "Take the effect for each seed first, then its standard deviation."),
+    Mistake(_wrong_effects(pooled=True), "You took two effects from each seed, as if there were twelve seeds. The two of a seed share its luck.",
+            "Average the two for each seed first: six numbers."),
+    Mistake(_wrong_effects(one_run=True), "That is the spread of single seeds. The interval is that of their mean.", "Divide by √n."),
+    Mistake(_wrong_effects(level=0.95), "The quantile 0.95 leaves 5 % on each side: a 90 % interval.", "stats.t.ppf(0.975, n - 1)"),
     Mistake(_wrong_effects(normal=True), "1.96 belongs to many seeds. Six of them need Student's t.", "stats.t.ppf(0.975, n - 1)"),
 ]
 
@@ -277,6 +314,8 @@ def check_effects(answer, fresh):
     expect_type(got, dict)
     expect(set(got) == {"queries", "cross"}, "Return the keys 'queries' and 'cross'; yours are {found}.", found=sorted(map(str, got)))
     for part in got:
+        expect(numbers(got[part]) is None or numbers(got[part]).ndim, "{part} is one number; asked for are three: mean, low and high.",
+               next="The interval is mean ± half: `[mean, mean - half, mean + half]`.", part=repr(part))
         expect_shape(got[part], (3,), "mean, low, high", repr(part))
     for mistake in EFFECTS:
         wrong, right = mistake.wrong(scores), main_effects(scores)
