@@ -213,7 +213,7 @@ def test_unknown_id(id, words, capsys):
 
 
 @pytest.mark.parametrize("result, words", [
-    (lambda x: (2 * v for v in x), "list(...)"), (lambda x: Net(), "Return its result"), (lambda x: double, "with ()"),
+    (lambda x: (2 * v for v in x), "list(...)"), (lambda x: object(), "an object of the type object."), (lambda x: Net(), "Return its result"), (lambda x: double, "with ()"),
     (lambda x: torch.empty(3, device="meta"), "device 'meta'"), (lambda x: {"a": {1: object()}}, "['a'][1]"),
     (lambda x: (2 * x).to_sparse(), "ordinary one")])
 def test_results_that_cannot_cross(result, words):

@@ -126,6 +126,7 @@ def _lower_array(value, buffers, where):
 
 def _not_plain(value, where) -> str:
     """What to return instead of such a value."""
+    where = where.removeprefix("['value']")                           # the frame of a reply is not the learner's
     name, place = type(value).__name__, where and _(" (at {where})").format(where=where)
     if hasattr(value, "__next__"):
         advice = _("Its items come one by one; put them into a list: list(...).")

@@ -258,7 +258,7 @@ CHOICE = Rows(right=[pandas_rule, lambda s: np.float32(max(within(s, sem)))], wr
     (lambda s: max(within(s, lambda v: np.std(v, ddof=1))), "square root of n"),
     (lambda s: max(s), "whatever it reached"),
     (lambda s: max(k for k in s if np.mean(s[k]) >= np.mean(s[best_mean(s)]) - sem(s[k])), "its own standard error"),
-    (lambda s: max(within(s, lambda v: np.std(v) / len(v) ** 0.5)), "it is n - 1"), (lambda s: within(s, sem), "must be one number"),
+    (lambda s: max(within(s, lambda v: np.std(v) / len(v) ** 0.5)), "it is n - 1"), (lambda s: within(s, sem), "Return one strength"),
     (lambda s: within(s, sem)[-1], "standard error of the best mean"),
     (lambda s: 7.0, "one of the strengths"),
     (lambda s: max(np.mean(v) for v in s.values()), "one of the strengths")])

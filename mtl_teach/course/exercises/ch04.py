@@ -225,10 +225,11 @@ def _outputs(model, state, x, rows):
         compare(got.get, [task], lambda task: logits(task, raw.tanh())[rows[task]], "The logits of a task must come from its own "
                 "rows and its own head.", axes="own rows, classes", name=f"[{task!r}]", known=[
             Mistake(lambda task: logits(task, raw)[rows[task]], "The tanh after the body is missing: two linear layers in a row "
-                    "are one."),
-            Mistake(lambda task: logits(task, raw.relu())[rows[task]], "That is relu; the text asks for tanh."),
+                    "are one.", "`shared = self.body(x).tanh()`"),
+            Mistake(lambda task: logits(task, raw.relu())[rows[task]], "That is relu; the text asks for tanh.",
+                    "`shared = self.body(x).tanh()`"),
             Mistake(lambda task: logits(task, raw.tanh())[:len(rows[task])], "You took the first rows of the batch; the task's "
-                    "rows stand in `rows[task]`."),
+                    "rows stand in `rows[task]`.", "`self.heads[task](shared[rows[task]])`"),
             Mistake(lambda task: logits(task, raw.tanh()), "You gave logits for the whole batch. A head answers for its own "
                     "rows: `shared[rows[task]]`.")])
 
@@ -324,6 +325,14 @@ OPTIONS = {
 }
 
 
+ADVICE = {"control": "Between the two models one thing may differ, that which you want to know.",
+          "learning rate": "Both sides get the same search, and test rows have no part in it.",
+          "seeds": "Ask of each: can luck with one seed decide, and does it hit both sides alike?",
+          "claim": "Take each option to an experiment in which sharing does nothing, and to one in which it helps a little. What would it "
+                   "report?",
+          "report": "Think of those who use the other task."}
+
+
 def check_plan(answer, fresh):
     got = answer.value
     expect_type(got, dict)
@@ -334,8 +343,7 @@ def check_plan(answer, fresh):
             from ...tasks import nearest
             raise Wrong("{key}: {choice} is none of the options.", next="Copy one from the text.{near}", key=key,
                         choice=repr(choice), near=nearest(str(choice), options).split(" Known")[0])
-        expect(not options[choice], "{key}: not {choice}.", options[choice], "Take each option to an experiment in which sharing "
-               "does nothing: would it still report a gain?", key=key, choice=repr(choice))
+        expect(not options[choice], "{key}: not {choice}.", options[choice], ADVICE[key], key=key, choice=repr(choice))
     return "A reader can believe this one, whichever way it comes out."
 
 

@@ -299,6 +299,7 @@ def check_choice(answer, fresh):
     order.insert(fresh.integer(0, 2), order.pop(order.index(right)))              # the last one that is near enough is not the largest
     shuffled = {s: scores[s] for s in order}
     got = answer(shuffled)
+    expect(not isinstance(got, (list, tuple, dict)), "Return one strength, not all that are near enough.", next="Return the largest of them.")
     expect_type(got, "number")
     expect(any(np.isclose(float(numbers(got)), s) for s in scores), "Return one of the strengths that were tried, {tried}; you "
            "returned {got}.", tried=sorted(scores), got=got)
