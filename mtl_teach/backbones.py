@@ -43,7 +43,10 @@ class Backbone(nn.Module):
             raise TaskError(f"unknown pooling {self.pooling!r}.{nearest(self.pooling, POOLINGS)}")
         if self.pooling == "cls" and self.causal:
             raise TaskError("pooling='cls' on a decoder: its first position has read nothing of the text. Use 'last'.")
-        self._wants_positions = self.causal and "position_ids" in inspect.signature(model.forward).parameters
+        known = inspect.signature(model.forward).parameters
+        self._wants_positions = self.causal and "position_ids" in known
+        self._wants_types = ("token_type_ids" in known and getattr(model.config, "type_vocab_size", 0) > 1
+                             and tokenizer.sep_token_id is not None)
 
     @property
     def width(self) -> int:
@@ -61,16 +64,18 @@ class Backbone(nn.Module):
 
     def forward(self, input_ids, attention_mask, all_layers: bool = False):
         """(B, T) ids and mask -> hidden states (B, T, D); with all_layers a tuple of depth + 1 of them."""
-        positions = {}
+        more = {}
         if self._wants_positions:                     # count real tokens only, or left padding would shift every text
-            positions["position_ids"] = (attention_mask.cumsum(1) - 1).clamp(min=0)
+            more["position_ids"] = (attention_mask.cumsum(1) - 1).clamp(min=0)
+        if self._wants_types:
+            more["token_type_ids"] = second_text(input_ids, attention_mask, self.tokenizer.sep_token_id)
         if self.causal:
-            positions["use_cache"] = False
-        out = self.model(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=all_layers, **positions)
+            more["use_cache"] = False
+        out = self.model(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=all_layers, **more)
         if all_layers and out.hidden_states is None:      # transformers records layers only for classes that were built once in
             with torch.device("meta"):                    # this process; a model that came from another one was not built here
                 type(self.model)(self.model.config)
-            out = self.model(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True, **positions)
+            out = self.model(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True, **more)
         return out.hidden_states if all_layers else out.last_hidden_state
 
     def pool(self, hidden, attention_mask):
@@ -85,6 +90,16 @@ class Backbone(nn.Module):
         """A copy of its own; with pretrained=False freshly initialised from the same configuration."""
         model = copy.deepcopy(self.model) if pretrained else fresh(self.model.config, seed)
         return Backbone(model, self.tokenizer, self.pooling)
+
+
+def second_text(input_ids, attention_mask, separator: int):
+    """(B, T) ids and mask -> (B, T) token types: 1 on the second text of a pair and the separator after it, else 0.
+
+    BERT (Devlin et al. 2019, section 3.2) tells the two texts apart by an embedding of these types. They follow from the
+    ids, so a batch need not carry them: a token is of the second text if a separator stands before it.
+    """
+    separators = (input_ids == separator).long()
+    return (separators.cumsum(1) > separators).long() * attention_mask
 
 
 def pool(hidden, attention_mask, how: str = "mean"):

@@ -6,6 +6,8 @@ logistic regression); with some thousands it may pass it. Where there is a netwo
 
 from __future__ import annotations
 
+import torch
+
 from .backbones import Backbone, fresh, load_backbone
 from .tasks import TaskError, TaskSet, nearest
 
@@ -14,13 +16,18 @@ ARCHITECTURES = ("bert", "gpt2", "llama")
 
 
 def new_backbone(tasks: TaskSet, architecture: str = "bert", *, width: int = 64, depth: int = 2, heads: int = 4,
-                 vocabulary: int = 4000, max_length: int = 256, seed: int = 0) -> Backbone:
+                 vocabulary: int = 4000, max_length: int = 256, lowercase: bool = True, seed: int = 0) -> Backbone:
     """A Backbone with new weights, and a tokenizer that was trained on the training texts of the tasks.
 
     architecture  "bert" (an encoder, pooled by the mean), "gpt2" or "llama" (decoders, pooled at the last token)
     width         D, the size of the hidden states; `heads` must divide it
     vocabulary    at most so many pieces; a piece must occur twice (byte-pair encoding, Sennrich et al. 2016)
     max_length    tokens it can read
+    lowercase     read capitals as small letters; False where they tell something, as in names
+
+    Each layer's keys begin as its queries, so that a token finds its like, in the other text of a pair too. With keys of
+    their own so small a model hardly learned to compare two texts (after Trockman & Kolter 2023, "Mimetic initialization
+    of self-attention layers", whose layers begin with this and more).
 
     Validation and test texts are not looked at. Unknown architectures and sizes that do not fit are a TaskError.
     """
@@ -31,9 +38,10 @@ def new_backbone(tasks: TaskSet, architecture: str = "bert", *, width: int = 64,
                         "and heads that divide the width.")
     if not any(data.train for data in tasks.values()):
         raise TaskError("the tasks have no training texts to learn a tokenizer from.")
-    tokenizer = _tokenizer(tasks, vocabulary, max_length)
-    config = _config(architecture, len(tokenizer), width, depth, heads, max_length)
-    return load_backbone(fresh(config, seed), tokenizer=tokenizer)
+    tokenizer = _tokenizer(tasks, vocabulary, max_length, lowercase)
+    model = fresh(_config(architecture, len(tokenizer), width, depth, heads, max_length), seed)
+    _attend_to_like(model)
+    return load_backbone(model, tokenizer=tokenizer)
 
 
 def texts(tasks: TaskSet):
@@ -47,12 +55,30 @@ def texts(tasks: TaskSet):
                 yield row["label"]
 
 
-def _tokenizer(tasks, vocabulary, max_length):
-    """Lower-cased byte-pair encoding; <s> before a text, </s> after it and between the texts of a pair."""
+@torch.no_grad()
+def _attend_to_like(model):
+    for query, key in _queries_and_keys(model):
+        key.copy_(query)
+
+
+def _queries_and_keys(model):
+    """The (D, D) weights of queries and keys in every layer of the three architectures; views, so writing to them counts."""
+    for module in model.modules():
+        if hasattr(module, "c_attn"):                                     # GPT-2 keeps them in one matrix, transposed
+            query, key, _ = module.c_attn.weight.chunk(3, dim=1)
+            yield query, key
+        elif hasattr(module, "q_proj"):
+            yield module.q_proj.weight, module.k_proj.weight
+        elif hasattr(module, "query"):
+            yield module.query.weight, module.key.weight
+
+
+def _tokenizer(tasks, vocabulary, max_length, lowercase):
+    """Byte-pair encoding; <s> before a text, </s> after it and between the texts of a pair."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
     raw = Tokenizer(models.BPE(unk_token="<unk>"))
-    raw.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
+    raw.normalizer = normalizers.Sequence([normalizers.NFC(), *[normalizers.Lowercase()] * lowercase])
     raw.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(),
                                                  pre_tokenizers.Punctuation()])
     raw.decoder = decoders.Metaspace()

@@ -9,7 +9,7 @@ import pytest
 import torch
 from small_models import ARCHITECTURES, backbone, folder, model, tokenizer
 
-from mtl_teach.backbones import load_backbone, pool
+from mtl_teach.backbones import load_backbone, pool, second_text
 from mtl_teach.tasks import TaskError
 
 
@@ -44,6 +44,15 @@ def test_pooling_against_a_plain_loop():
     assert torch.allclose(pool(hidden, mask, "mean"), torch.stack([h.mean(0) for h in real]))
     assert torch.equal(pool(hidden, mask, "last"), torch.stack([h[-1] for h in real]))
     assert torch.equal(pool(hidden, mask, "cls"), torch.stack([h[0] for h in real]))
+
+
+def test_token_types_are_those_of_berts_own_tokenizer():
+    from transformers import BertTokenizerFast
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "cold", "soup", "tea"]
+    bert = BertTokenizerFast(vocab={word: i for i, word in enumerate(words)})
+    out = bert(["cold soup", "tea"], ["tea", "soup tea cold"], padding=True, return_tensors="pt")
+    assert out["token_type_ids"].sum() == 6
+    assert torch.equal(second_text(out["input_ids"], out["attention_mask"], bert.sep_token_id), out["token_type_ids"])
 
 
 @pytest.mark.parametrize("style", ARCHITECTURES)

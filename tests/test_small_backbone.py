@@ -54,6 +54,41 @@ def test_only_training_texts_are_read():
     assert any("mara" in piece for piece in pieces) and not any("quo" in piece for piece in pieces)
 
 
+def test_capitals_are_kept_on_demand():
+    pieces = mt.new_backbone(tasks(), width=16, lowercase=False).tokenizer.get_vocab()
+    assert any("Mara" in piece for piece in pieces) and any("OLD" in piece for piece in pieces)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_keys_begin_as_queries_in_every_layer(architecture):
+    """So a token's scores are highest, on average, with its like; asked of the weights that the layers really use."""
+    backbone = mt.new_backbone(tasks(), architecture, width=16, depth=3)
+    weights = dict(backbone.model.named_parameters())
+    if architecture == "gpt2":
+        pairs = [weight.chunk(3, dim=1)[:2] for name, weight in weights.items() if name.endswith("c_attn.weight")]
+    else:
+        query, key = ("query", "key") if architecture == "bert" else ("q_proj", "k_proj")
+        pairs = [(weight, weights[name.replace(query, key)]) for name, weight in weights.items()
+                 if name.endswith(f"{query}.weight")]
+    assert len(pairs) == 3 and all(torch.equal(query, key) and query.std() > 0.05 for query, key in pairs)
+
+
+def test_the_second_text_of_a_pair_is_told_apart():
+    """The same words in the other order of texts are another input; a single text is not touched by the types."""
+    backbone = mt.new_backbone(tasks(), width=16).eval()
+    types = backbone.model.embeddings.token_type_embeddings.weight
+    there, alone = ["Mara liked", "the harbour"], ["Mara liked the harbour"]
+    with torch.no_grad():
+        pair, single = (backbone(**ids(backbone, *texts)) for texts in (there, alone))
+        types[1] += 1
+        shifted, same = (backbone(**ids(backbone, *texts)) for texts in (there, alone))
+    assert torch.equal(single, same) and not torch.allclose(pair, shifted)
+
+
+def ids(backbone, *texts):
+    return dict(backbone.tokenizer(*texts, return_tensors="pt"))
+
+
 def test_the_seed_decides_the_weights_and_nothing_else_does():
     torch.manual_seed(5)
     first = mt.new_backbone(tasks(), width=16, seed=1).state_dict()

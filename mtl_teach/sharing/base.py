@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import tempfile
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -200,6 +201,7 @@ def swap(fresh: Path, folder: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+@cache                                                  # asked several times in every step
 def as_key(name: str) -> str:
     """A task's name as the name of a module: without dots, and none that a module has already ("type", "items")."""
     key = name.replace(".", "__")
