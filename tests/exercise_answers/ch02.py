@@ -90,10 +90,17 @@ def bio(tags, join=False, any_name=False, stray=True, off=0, close=True):
     return found
 
 
+def looking_back(tags):
+    """Asks tags[i - 1], which is the last tag where i is 0."""
+    starts = [i for i, tag in enumerate(tags) if tag[0] == "B" or tag[0] == "I" and (tags[i - 1] == "O" or tags[i - 1][2:] != tag[2:])]
+    ends = [next((j for j in range(i + 1, len(tags)) if tags[j] != f"I-{tags[i][2:]}"), len(tags)) for i in starts]
+    return [(tags[i][2:], i, j) for i, j in zip(starts, ends)]
+
+
 ENTITIES = Rows(right=[by_regex], wrong=[
     (lambda tags: bio(tags, join=True), "joined"), (lambda tags: bio(tags, any_name=True), "`I-` of another name"),
     (lambda tags: bio(tags, stray=False), "was dropped"), (lambda tags: bio(tags, off=1), "as in a slice"),
-    (lambda tags: bio(tags, close=False), "end of the sentence is missing"),
+    (lambda tags: bio(tags, close=False), "end of the sentence is missing"), (looking_back, "compared with the last one"),
     (lambda tags: [name for name, _, _ in bio(tags)], "three things"),
     (lambda tags: {name: (start, end) for name, start, end in bio(tags)}, "must be a list")])
 

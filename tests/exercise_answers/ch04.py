@@ -98,6 +98,11 @@ def no_special_case(*args):
     return one_by_one(*args, skip=False)
 
 
+def present_first(*args):
+    rows = one_by_one(*args, absent=None)
+    return torch.cat([rows, torch.zeros(len(args[1]) - len(rows), rows.size(1))])
+
+
 GRADIENTS = Rows(right=[grads_by_hand, no_special_case], wrong=[
     (accumulated, "adds up until you clear it"),
     (lambda *a: one_by_one(*a, reduction="sum", divisor=len(a[2])), "divided by the rows of the whole batch"),
@@ -105,6 +110,7 @@ GRADIENTS = Rows(right=[grads_by_hand, no_special_case], wrong=[
     (lambda *a: one_by_one(*a, transposed=True), "transposed"),
     (lambda *a: one_by_one(*a).sum(0).expand(len(a[1]), -1), "sum of all losses"),
     (lambda *a: F.normalize(one_by_one(*a)), "you normalised them"),
+    (present_first, "stand first"),
     (lambda *a: one_by_one(*a, absent=float("nan")), "without rows gives nan"),
     (lambda *a: one_by_one(*a, absent=None), "a row for every task"),
     (lambda *a: one_by_one(*a).sum(0), "must have the shape")])

@@ -108,6 +108,8 @@ ENTITIES = [
             "after an entity of the same name.", "Close the open entity at every `B-`."),
     Mistake(lambda tags: spans(tags, other=False), "An `I-` of another name went on with the open entity.",
             "`I-TOY` after `B-SHOP` ends the shop and begins a toy."),
+    Mistake(lambda tags: spans(tags)[1:] if tags[0][2:] == tags[-1][2:] != "" else spans(tags), "The first tag was compared with the "
+            "last one: `tags[i - 1]` is the last tag where i is 0.", "Nothing stands before the first tag: treat it as an `O`."),
     Mistake(lambda tags: spans(tags, stray=False), "An `I-` that follows on nothing of its name was dropped.",
             "It begins an entity: the one who labelled it meant something."),
     Mistake(lambda tags: spans(tags, inclusive=True), "The ends are the last tokens; they should be one further, as in a slice.",
@@ -122,7 +124,7 @@ def check_entities(answer, fresh):
     parts = fresh.shuffled([[f"B-{a}", f"I-{a}", f"B-{a}"], [f"B-{b}", f"I-{a}"], ["O", f"I-{b}", f"I-{b}"], ["O", "O"]])
     tags = ["O"] * fresh.integer(0, 2) + [tag for part in parts for tag in ["O", *part]]
     says = "The entities are not right for the tags `{tags}`."
-    for each in (tags + ["O"], tags + ["O", f"B-{a}"], ["O"] * 3):
+    for each in (tags + ["O"], tags + ["O", f"B-{a}"], ["O"] * 3, [f"I-{a}", "O", f"B-{a}"], [f"B-{b}"]):
         compare(_as_lists(answer), [each], spans, says, known=ENTITIES, tags=" ".join(each))
 
 

@@ -71,7 +71,8 @@ def _absent_task(answer, *args):
 
 def problem(fresh, absent=True):
     """(body (D, F), heads [(C_k, D)], x (B, F), task_ids (B,), labels (B,)); three tasks of 2, 3 and 2 classes."""
-    counts = [fresh.integer(5, 8), fresh.integer(2, 3), 0 if absent else 2]
+    counts = [fresh.integer(5, 8), fresh.integer(2, 3)]
+    counts.insert(fresh.integer(0, 1) if absent else 2, 0 if absent else 2)             # who is absent is not the last: its row must show
     ids = torch.tensor(fresh.shuffled([k for k, n in enumerate(counts) for _ in range(n)]))
     heads = [fresh.normal(classes, 3, scale=0.6) for classes in (2, 3, 2)]
     labels = torch.tensor([fresh.integer(0, len(heads[k]) - 1) for k in ids.tolist()])
@@ -92,6 +93,8 @@ def by_formula(body, heads, x, ids, labels, divisor=None):
 GRADIENTS = [
     Mistake(lambda *a: by_formula(*a).cumsum(0), "Each row holds the gradients of the tasks before it too: `.grad` adds up until "
             "you clear it.", "Use torch.autograd.grad(loss, body), or clear `.grad` before each backward."),
+    Mistake(lambda *a: torch.stack(sorted(by_formula(*a), key=lambda row: not row.any())), "The rows of the tasks in the batch stand first, "
+            "whatever their numbers.", "Row k belongs to task k: `grads[k] = ...`."),
     Mistake(lambda *a: by_formula(*a, divisor=len(a[2])), "Each task's loss was divided by the rows of the whole batch.",
             "F.cross_entropy of a task's own rows already is their mean."),
     Mistake(lambda *a: by_formula(*a, divisor=1), "The losses are sums over rows here.",
