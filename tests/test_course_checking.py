@@ -378,7 +378,8 @@ def test_expect_close_says_what_differs(got, words):
 @pytest.mark.parametrize("got, want, words", [
     ([["SHOP", 1, 2]], [["SHOP", 1, 3]], r"\['SHOP', 1, 2\].*should be .*\['SHOP', 1, 3\]"),        # short: shown whole
     ([["SHOP", 1, 2]] * 9, [["SHOP", 1, 2]] * 8 + [["SHOP", 1, 3]], r"Part \[8\]: You returned \['SHOP', 1, 2\]"),
-    ([0, 4], [], "length 2; its length should be 0. Should not be there: 0; 4"), ([1], [1, 3], "Missing: 3")])
+    ([0, 4], [], r"You returned \[0, 4\]; it should be \[\]"), (list(range(9)), [*range(9), 70], "length should be 10. Missing: 70"),
+    (["a", "b"], ["b"], "length should be 1. Should not be there: 'a'")])
 def test_lists_are_compared_by_what_they_hold(got, want, words):
     with pytest.raises(Wrong, match="It is wrong.") as error:
         expect_close(got, want, says="It is wrong.")

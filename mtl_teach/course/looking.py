@@ -86,7 +86,7 @@ def seen(got, want) -> str:
             n=int((~np.isclose(a, b, rtol=RTOL, atol=ATOL)).sum()), all=a.size, place=[int(i) for i in at],
             got=short(float(a[at])), want=short(float(b[at])))
     lists = isinstance(want, (list, tuple)) and isinstance(got, (list, tuple))
-    if lists and len(got) != len(want):
+    if lists and len(got) != len(want) and (b is None or max(len(got), len(want)) > 8):         # a few numbers are shown whole
         return _what_is_missing(got, want)
     if lists and b is None and len(quoted(got) + quoted(want)) > SHORT:
         number = next((i for i, (x, y) in enumerate(zip(got, want)) if not close(x, y)), 0)
