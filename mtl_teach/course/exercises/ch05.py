@@ -86,11 +86,11 @@ def check_trace(answer, fresh):
             "values of the K x P matrix whose rows are the tasks' weights.", known=[
                 *[Mistake(lambda w, of=m.wrong: of(w.flatten(1)), m.why, m.next) for m in TRACE],
                 Mistake(lambda w: torch.linalg.svdvals(w).sum(), "You took the singular values of each task's matrix apart. They "
-                        "say nothing about how tasks relate.", "Flatten each task's weights to one row first: W.flatten(1)."),
+                        "say nothing about how tasks relate.", "Flatten each task's weights to one row first: `weights.flatten(1)`."),
                 Mistake(lambda w: torch.linalg.svdvals(w.flatten(0, 1)).sum(), "You stacked the matrices on top of one another.",
-                        "Each task must be one row: W.flatten(1) has the shape (K, P)."),
+                        "Each task must be one row: `weights.flatten(1)` has the shape (K, P)."),
                 Mistake(lambda w: torch.linalg.svdvals(w.reshape(-1, len(w))).sum(), "`reshape(-1, K)` puts numbers of different tasks "
-                        "into one row.", "Each task must be one row: W.flatten(1) has the shape (K, P).")])
+                        "into one row.", "Each task must be one row: `weights.flatten(1)` has the shape (K, P).")])
     same = fresh.normal(1, 12).expand(3, 12).reshape(3, 3, 4)
     expect_close(answer(same), 3 ** 0.5 * same[0].norm(), "Three equal bodies have one singular value, √3 times their length.",
                  rtol=3e-3)
