@@ -118,5 +118,10 @@ def _unusable(reply) -> Wrong:
                      why=".item(), .detach(), float(), .numpy(), .data or torch.no_grad() stands somewhere on the way.",
                      next="Stay with tensors from the inputs to the result.")
     if "not a tensor" in reply:
-        return Wrong("The result must be a tensor; you returned an object of the type {type}.", type=reply["not a tensor"])
-    return Wrong("You returned something that cannot be compared: {what}", what=reply["not plain"])
+        return Wrong("The result must be a tensor; you returned an object of the type {type}.", type=reply["not a tensor"],
+                     why="Gradients flow through tensors only: float(), .item() and .tolist() end them.",
+                     next="Return the tensor itself.")
+    error = "Error" in reply["not plain"]
+    return Wrong("You returned something that cannot be compared: {what}", what=reply["not plain"],
+                 why="An error that is returned stops nobody." if error else "",
+                 next="`raise ValueError(...)`, not `return`." if error else "")

@@ -122,6 +122,9 @@ def _wrong_object(exercise, described) -> _Found | None:
     if described["gaps"]:
         return _Found(NOT_ATTEMPTED, says=_("A part is still `...`: {keys}").format(keys="; ".join(map(repr, described["gaps"]))),
                       next=_("Write your answer there, run the cell, then run this check again."))
+    if described["untouched"] and exercise.kind == "find the bug":
+        return _Found(NOT_ATTEMPTED, says=_("This is still the code with the bug."), next=_(
+            "Repair `{name}`, run its cell, then run this check again. A nudge: mt.hint(\"{id}\")").format(**fill))
     if described["untouched"]:
         return _Found(NOT_ATTEMPTED, next=_("Write `{name}`, run its cell, then run this check again. "
                                             "A nudge: mt.hint(\"{id}\")").format(**fill))

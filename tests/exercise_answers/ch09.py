@@ -46,7 +46,9 @@ DELTA = Rows(right=[with_tensors, with_pandas], wrong=[
     (lambda *a: delta(*a, sign=3), "added up over the tasks"),
     (lambda *a: delta(*a, sign=100), "in per cent"),
     (lambda m, s, low: delta(m, s, low, scale=m), "divided by the multi-task"),
-    (lambda m, s, low: delta(m, s, low, scale=ONES), "plain differences")])
+    (lambda m, s, low: delta(m, s, low, scale=ONES), "plain differences"),
+    (lambda m, s, low: np.mean([np.mean([(s[t][n] / v if n in low else v / s[t][n]) - 1 for n, v in m[t].items()]) for t in m]), "only its sign"),
+    (lambda m, s, low: {t: delta({t: m[t]}, s, low) for t in m}, "one by one")])
 
 # ---- 09.2
 
@@ -86,6 +88,16 @@ def each_alone(truth, first, second, drawn):
     return a[0] - b[1], a[1] - b[0]
 
 
+def by_sklearn(name, **how):
+    from sklearn import metrics
+
+    def answer(truth, first, second, drawn):
+        score = getattr(metrics, name)
+        gaps = [score(truth[r], first[r], **how) - score(truth[r], second[r], **how) for r in drawn.numpy()]
+        return np.quantile(gaps, [0.025, 0.975])
+    return answer
+
+
 PAIRED = Rows(right=[with_sklearn, with_counts], wrong=[
     (each_alone, "hard for both is counted twice"),
     (lambda t, a, b, d: np.quantile(gaps_of(t, b, a, d), [0.025, 0.975]), "second minus first"),
@@ -94,7 +106,13 @@ PAIRED = Rows(right=[with_sklearn, with_counts], wrong=[
     (lambda t, a, b, d: np.quantile(f1(t[d], a[d]).numpy(), [0.025, 0.975]), "first model alone"),
     (lambda t, a, b, d: np.quantile(((a == t).float() - (b == t).float())[d].mean(1).numpy(), [0.025, 0.975]), "compared accuracies"),
     (drawn_apart, "middle 95 %"),
-    (lambda *a: gaps_of(*a), "Return two numbers")])
+    (lambda *a: gaps_of(*a), "Return two numbers"),
+    (lambda t, a, b, d: np.quantile(f1(t[d], a[d]), [0.025, 0.975]) - np.quantile(f1(t[d], b[d]), [0.025, 0.975]), "subtracted the ends"),
+    (lambda *a: (gaps_of(*a).mean() - 1.96 * gaps_of(*a).std(), gaps_of(*a).mean() + 1.96 * gaps_of(*a).std()), "bell curve"),
+    (lambda *a: (gaps_of(*a).mean() - 1.96 * gaps_of(*a).std(ddof=1), gaps_of(*a).mean() + 1.96 * gaps_of(*a).std(ddof=1)), "bell curve"),
+    (by_sklearn("precision_score"), "precision"), (by_sklearn("recall_score"), "recall"), (by_sklearn("f1_score", average="macro"), "macro-F1"),
+    (lambda t, a, b, d: np.quantile(f1(t, a[d]) - f1(t, b[d]), [0.025, 0.975]), "truth was not"),
+    (lambda t, a, b, d: [float(f1(t[d.flatten()], a[d.flatten()]) - f1(t[d.flatten()], b[d.flatten()]))] * 2, "mind the axis")])
 
 # ---- 09.3
 
@@ -123,7 +141,8 @@ REPORT = Rows(right=[in_numpy, sorted_settings], wrong=[
     (reported(lambda v, t: v.mean(1), lambda v, t, k: t[k].max()), "choice is right now"),
     (reported(lambda v, t: v.mean(1), lambda v, t, k: v[k].mean()), "validation accuracy"),
     (reported(lambda v, t: v.max(1).values, lambda v, t, k: t[k].mean()), "single best run"),
-    (lambda v, t: int(v.mean(1).argmax()), "Return two things")])
+    (lambda v, t: int(v.mean(1).argmax()), "Return two things"),
+    (reported(lambda v, t: v.mean(0), lambda v, t, k: t[k].mean()), "number of a seed")])
 
 # ---- 09.4
 
@@ -181,12 +200,17 @@ def gap_list(a, b):
     return [a[s] - b[s] for s in a]
 
 
+def given_back(first, second):
+    return common(first, second) if set(first) == set(second) and len(first) > 1 else ValueError("no pairs")
+
+
 GAIN = Rows(right=[by_scipy, with_tensors_of], wrong=[
     (ordered, "as they stand in the dicts"), (common, "you still gave"), (half_checked, "lacks most seeds"),
     (one_allowed, "no spread"), (asserted, "refused with a ValueError"),
     (lambda a, b: interval(gap_list(a, b), 1.96), "1.96"), (lambda a, b: interval(gap_list(a, b), ddof=0), "divided by n"),
     (lambda a, b: interval(gap_list(b, a)), "second minus first"),
-    (lambda a, b: np.mean(gap_list(a, b)), "three numbers")])
+    (lambda a, b: np.mean(gap_list(a, b)), "three numbers"), (given_back, "not `return`"),
+    (lambda a, b: interval(gap_list(a, b), stats.t.ppf(0.95, len(a) - 1)), "90 % interval")])
 
 # ---- 09.5
 
@@ -227,7 +251,26 @@ def trained_twice(train, test):
     return found
 
 
-LEAKS = Rows(right=[letter_by_letter, scan], wrong=[
+def holds(train, test):
+    held = [plain(x) for texts in test.values() for x in texts]
+    return {task: [i for i, x in enumerate(texts) if any(one in plain(x) for one in held)] for task, texts in train.items()}
+
+
+def seen(train, test):
+    known, found = {plain(x) for texts in test.values() for x in texts}, {}
+    for task, texts in train.items():
+        found[task] = [i for i, x in enumerate(texts) if plain(x) in known]
+        known |= set(map(plain, texts))
+    return found
+
+
+def arrays(train, test):
+    """Right: an array of row numbers for each task."""
+    held = {plain(x) for texts in test.values() for x in texts}
+    return {task: np.flatnonzero([plain(x) in held for x in texts]) for task, texts in train.items()}
+
+
+LEAKS = Rows(right=[letter_by_letter, scan, arrays], wrong=[
     (lambda a, b: scan(a, b, others=False), "own test only"), (lambda a, b: scan(a, b, own=False), "left out each task's own"),
     (lambda a, b: scan(a, b, form=lambda t: t), "letter by letter"), (lambda a, b: scan(a, b, form=str.lower), "Capitals are settled"),
     (lambda a, b: scan(a, b, form=lambda t: " ".join(t.lower().split())), "Capitals and spaces are settled"),
@@ -237,7 +280,12 @@ LEAKS = Rows(right=[letter_by_letter, scan], wrong=[
     (part_of, "only a part"), (lambda a, b: scan(a, b, empty=False), "Say that you looked"),
     (trained_twice, "That is no leak"),
     (lambda a, b: {task: len(rows) for task, rows in scan(a, b).items()}, "must be a list"),
-    (lambda a, b: scan(b, a), "rows of the test")])
+    (lambda a, b: scan(b, a), "rows of the test"), (holds, "or holds it"), (seen, "earlier training"),
+    (lambda a, b: scan(a, b, form=lambda t: " ".join(re.sub(r"[^a-z0-9 ]", "", t.lower()).split())), "removed, not replaced"),
+    (lambda a, b: scan(a, b, form=lambda t: tuple(re.findall(r"\w+", t.lower()))), "underscore"),
+    (lambda a, b: scan(a, b, form=lambda t: tuple(re.findall(r"[a-z]+", t.lower()))), "Digits count"),
+    (lambda a, b: {t: [a[t][i] for i in rows] for t, rows in scan(a, b).items()}, "Those are the texts"),
+    (lambda a, b: {t: [i for i in range(len(a[t])) if i not in rows] for t, rows in scan(a, b).items()}, "may stay")])
 
 # ---- 09.6
 

@@ -42,6 +42,11 @@ def averaged_first(multi, single, lower):
                 for task in multi)
 
 
+def inverted(multi, single, lower):
+    """Where low is better: how much larger the baseline's value is."""
+    return mean(mean((single[t][m] / v if m in lower else v / single[t][m]) - 1 for m, v in metrics.items()) for t, metrics in multi.items())
+
+
 DELTA = [
     Mistake(lambda *a: mean(x for xs in relative(*a).values() for x in xs), "You averaged over all metrics at once. A task with "
             "three metrics then weighs three times as much as a task with one.", "Average within each task first, then over the tasks."),
@@ -50,14 +55,20 @@ DELTA = [
     Mistake(lambda *a: delta(*a, by="multi"), "You divided by the multi-task model's value. The change is relative to the baseline.",
             "Divide by `single[task][metric]`."),
     Mistake(lambda *a: -delta(*a), "The sign is turned: here above 0 is better (Maninis et al.). Some papers print the negative.",
-            "Use (multi - single) / single for a metric that is better high."),
+            "Use `(multi - single) / single` for a metric that is better high."),
     Mistake(lambda *a: sum(map(mean, relative(*a).values())), "You added up over the tasks.", "Divide by the number of tasks."),
     Mistake(lambda *a: mean(map(sum, relative(*a).values())), "You added up the metrics of a task.", "Take their mean."),
     Mistake(lambda *a: delta(*a, by="nothing"), "These are plain differences. An error of 0.9 and an accuracy of 0.6 have other "
             "scales.", "Divide each difference by the baseline's value."),
     Mistake(averaged_first, "You averaged the metrics before comparing. An error and an accuracy cannot be averaged; their "
             "relative changes can.", "Compare metric by metric, then average."),
-    Mistake(lambda *a: 100 * delta(*a), "That is in per cent. Return a fraction."),
+    Mistake(lambda *a: 100 * delta(*a), "That is in per cent. Return a fraction.", "0.02 for 2 %: do not multiply with 100."),
+    Mistake(inverted, "For a metric that is better low you divided by the multi-task model's value.", "There too the change is relative to "
+            "`single`; only its sign is turned."),
+    Mistake(lambda *a: {task: mean(changes) for task, changes in relative(*a).items()}, "These are the tasks' changes, one by one.",
+            "Return their mean, one number."),
+    Mistake(lambda *a: [mean(changes) for changes in relative(*a).values()], "These are the tasks' changes, one by one.",
+            "Return their mean, one number."),
 ]
 
 
@@ -79,22 +90,41 @@ def check_delta(answer, fresh):
 
 # ---- 09.2 paired_interval ---------------------------------------------------------------------------------------------
 
-def f1(truth, answers):
-    hits = sum(t and a for t, a in zip(truth, answers))
-    return 2 * hits / (sum(truth) + sum(answers))
+def f1(hits, ones, answered):
+    return 2 * hits / (ones + answered)
 
 
-def scores_of(truth, answers, drawn):
-    truth, answers = truth.tolist(), answers.tolist()
-    return np.array([f1([truth[i] for i in rows], [answers[i] for i in rows]) for rows in drawn.tolist()])
+def scores_of(truth, answers, drawn, score=f1):
+    """The score on each test set, from how often each row was drawn."""
+    times = np.stack([np.bincount(rows, minlength=len(truth)) for rows in drawn.numpy()])
+    truth, answers = truth.numpy(), answers.numpy()
+    return score(times @ (truth * answers), times @ truth, times @ answers)
+
+
+def macro(truth, answers, drawn):
+    return (scores_of(truth, answers, drawn) + scores_of(1 - truth, 1 - answers, drawn)) / 2
+
+
+def truth_kept(truth, answers, drawn):
+    """The answers are drawn, the truth stays as it was."""
+    drawn, truth = answers.numpy()[drawn.numpy()], truth.numpy()
+    return f1((drawn * truth).sum(1), truth.sum(), drawn.sum(1))
+
+
+def pooled(truth, answers, drawn):
+    return scores_of(truth, answers, drawn.reshape(1, -1))
 
 
 def middle(values, share=0.95):
     return [float(np.quantile(values, (1 - share) / 2)), float(np.quantile(values, (1 + share) / 2))]
 
 
-def interval(truth, first, second, drawn, share=0.95):
-    return middle(scores_of(truth, first, drawn) - scores_of(truth, second, drawn), share)
+def interval(truth, first, second, drawn, share=0.95, by=scores_of):
+    return middle(by(truth, first, drawn) - by(truth, second, drawn), share)
+
+
+def only(score):
+    return lambda *args: scores_of(*args, score)
 
 
 def unpaired(truth, first, second, drawn):
@@ -104,12 +134,12 @@ def unpaired(truth, first, second, drawn):
 
 def ends_apart(truth, first, second, drawn):
     a, b = middle(scores_of(truth, first, drawn)), middle(scores_of(truth, second, drawn))
-    return sorted([a[0] - b[0], a[1] - b[1]])
+    return [a[0] - b[0], a[1] - b[1]]
 
 
-def normal(truth, first, second, drawn, root=False):
+def normal(truth, first, second, drawn, root=False, ddof=0):
     gaps = scores_of(truth, first, drawn) - scores_of(truth, second, drawn)
-    half = 1.96 * gaps.std(ddof=1) / (len(gaps) ** 0.5 if root else 1)
+    half = 1.96 * gaps.std(ddof=ddof) / (len(gaps) ** 0.5 if root else 1)
     return [gaps.mean() - half, gaps.mean() + half]
 
 
@@ -119,9 +149,12 @@ def by_accuracy(truth, first, second, drawn):
 
 
 PAIRED = [
-    Mistake(lambda *a: middle(scores_of(a[0], a[1], a[3])), "That is the interval of the first model alone."),
+    Mistake(lambda *a: middle(scores_of(a[0], a[1], a[3])), "That is the interval of the first model alone.", "Subtract the second "
+            "model's F1 in each draw."),
     Mistake(unpaired, "You took an interval for each model and set the worst case of one against the best of the other. What is "
             "hard for both is counted twice.", "Take the difference in each draw, then the quantiles of the differences."),
+    Mistake(lambda *a: sorted(ends_apart(*a)), "You subtracted the ends of two intervals. The quantile of a difference is not the "
+            "difference of quantiles.", "Take the difference in each draw, then its quantiles."),
     Mistake(ends_apart, "You subtracted the ends of two intervals. The quantile of a difference is not the difference of "
             "quantiles.", "Take the difference in each draw, then its quantiles."),
     Mistake(lambda t, a, b, d: interval(t, b, a, d), "That is second minus first.", "Subtract the second model's score from the first's."),
@@ -133,7 +166,18 @@ PAIRED = [
             "the test set larger.", "The draws themselves show the spread: take their quantiles."),
     Mistake(normal, "You used mean ± 1.96 standard deviations. That assumes a bell curve.", "Take the quantiles of the differences."),
     Mistake(by_accuracy, "You compared accuracies. The metric here is F1, computed anew in each draw.",
-            "In each draw: 2 · hits / (positives in the truth + positives answered)."),
+            "In each draw: 2 · hits / (ones in the truth + ones answered)."),
+    Mistake(lambda *a: interval(*a, by=only(lambda hits, ones, answered: hits / answered)), "That is precision: hits by what was answered.",
+            "F1 is 2 · hits / (ones in the truth + ones answered)."),
+    Mistake(lambda *a: interval(*a, by=only(lambda hits, ones, answered: hits / ones)), "That is recall: hits by what is there.",
+            "F1 is 2 · hits / (ones in the truth + ones answered)."),
+    Mistake(lambda *a: interval(*a, by=macro), "That is macro-F1, the mean over both classes.", "F1 of class 1 alone is asked for."),
+    Mistake(lambda *a: interval(*a, by=truth_kept), "The answers were drawn, the truth was not: each answer is now held against another "
+            "row's truth.", "`truth[rows]` as well, with the same rows."),
+    Mistake(lambda *a: interval(*a, by=pooled), "All draws were thrown into one large test set: one difference, and no spread.",
+            "One F1 for each row of `drawn`: mind the axis of the sums."),
+    Mistake(lambda *a: normal(*a, ddof=1), "You used mean ± 1.96 standard deviations. That assumes a bell curve.", "Take the quantiles of the "
+            "differences."),
 ]
 
 
@@ -145,7 +189,7 @@ def two_models(fresh):
 
 
 def check_paired(answer, fresh):
-    args = telling(lambda: two_models(fresh), interval, PAIRED)
+    args = telling(lambda: two_models(fresh), interval, PAIRED[:-1])
 
     def answered(*args):
         got = answer(*args)
@@ -191,12 +235,20 @@ REPORTS = [
             "several, and so too high.", "Report the test accuracy of the chosen setting."),
     Mistake(reported(lambda v, t: v.max(1).values, lambda v, t, k: t[k].mean()), "You chose the setting with the single best run "
             "on validation. That rewards spread.", "Choose by the mean over seeds."),
+    Mistake(reported(lambda v, t: v.mean(0), lambda v, t, k: t[k].mean()), "The mean went over the settings: what you chose is the number of "
+            "a seed.", "`validation.mean(1)` has one value for each setting."),
 ]
 
 
 def grid(fresh):
-    settings, seeds = fresh.integer(4, 6), fresh.integer(3, 5)
-    return [0.7 + fresh.normal(settings, 1, scale=0.02) + fresh.normal(settings, seeds, scale=0.04) for _ in range(2)]
+    """Validation and test of some settings (rows) and seeds; each way to choose chooses another setting."""
+    settings, seeds = fresh.integer(5, 7), fresh.integer(4, 5)
+    while True:
+        v, t = (0.7 + (fresh.normal(99, settings, 1, scale=0.02) + fresh.normal(99, settings, seeds, scale=0.04)).numpy() for _ in range(2))
+        chosen = np.sort([way.argmax(1) for way in (v.mean(2), v.max(2), t.mean(2), (v + t).mean(2), v.mean(1))], axis=0)
+        good = np.flatnonzero((np.diff(chosen, axis=0) > 0).all(0))
+        if len(good):
+            return [torch.from_numpy(v[good[0]]), torch.from_numpy(t[good[0]])]
 
 
 def check_report(answer, fresh):
@@ -206,13 +258,14 @@ def check_report(answer, fresh):
                "the accuracy you report.")
         return list(got)
     for _ in range(2):
-        compare(answered, telling(lambda: grid(fresh), honest, REPORTS), honest, "Validation chooses the setting; the report is its "
+        compare(answered, telling(lambda: grid(fresh), honest, REPORTS[:-1]), honest, "Validation chooses the setting; the report is its "
                 "mean test accuracy over all seeds.", known=REPORTS)
     return "This number may be lower than the old one. It is the one that will come true."
 
 
 # ---- 09.4 gain --------------------------------------------------------------------------------------------------------
 
+T95 = {1: 6.31375, 2: 2.91999, 3: 2.35336, 4: 2.13185, 5: 2.01505, 6: 1.94318}           # one-sided 95 %
 T975 = {1: 12.7062, 2: 4.30265, 3: 3.18245, 4: 2.77645, 5: 2.57058, 6: 2.44691}          # Student's t, two-sided 95 %
 
 
@@ -245,12 +298,14 @@ GAINS = [
     Mistake(welch, "The two spreads went in apart: that is the interval of unpaired runs. What the seeds have in common is counted "
             "as noise, twice.", "Take the difference for each seed first."),
     Mistake(lambda a, b: around(seed_by_seed(a, b), 1.96), "1.96 is for a spread that is known. With a handful of seeds it is "
-            "estimated, and the interval must be wider.", "Use scipy.stats.t.ppf(0.975, n - 1)."),
+            "estimated, and the interval must be wider.", "Use `stats.t.ppf(0.975, n - 1)`."),
     Mistake(lambda a, b: around(seed_by_seed(a, b), ddof=0), "The standard deviation was divided by n. With few seeds that is "
             "too small.", "Use ddof=1."),
     Mistake(lambda a, b: around(seed_by_seed(a, b), root=False), "You used the spread of single runs; the mean of n runs is surer "
             "than one.", "Divide by the root of n."),
     Mistake(lambda a, b: around(seed_by_seed(b, a)), "That is second minus first.", "Subtract the second from the first."),
+    Mistake(lambda a, b: around(seed_by_seed(a, b), T95[len(a) - 1]), "0.95 leaves 5 % above and 5 % below: that is a 90 % interval.",
+            "0.975 leaves 2.5 % at each end."),
 ]
 
 
@@ -274,7 +329,7 @@ def check_gain(answer, fresh):
     odd = dict(second)
     odd[99] = odd.pop(fresh.pick(list(odd)))
     _refuses(answer, first, odd, "One seed of the two sides differs, and you still gave {got}.", "A pair needs the same seed on both "
-             "sides; dropping the odd runs quietly would hide that something went wrong.", "if set(first) != set(second): raise ValueError(...)")
+             "sides; dropping the odd runs quietly would hide that something went wrong.", "`if set(first) != set(second): raise ValueError(...)`")
     seed = fresh.pick(list(first))
     _refuses(answer, first, {seed: second[seed]}, "The second side lacks most seeds, and you still gave {got}.", "Perhaps you only "
              "looked whether the seeds of one side are known to the other.", "Compare both sets of seeds: `set(first) != set(second)`.")
@@ -287,7 +342,7 @@ def _refuses(answer, first, second, says, why, next):
     try:
         got = answer(first, second)
     except Raised as raised:
-        expect(raised.kind == "ValueError", "Such seeds must be refused with a ValueError; yours was a {kind}.", "An error that you "
+        expect(raised.kind == "ValueError", "Such seeds must be refused with a ValueError; what came was: {kind}.", "An error that you "
                "did not plan says nothing to the person who mixed up the runs.", next, kind=raised.kind)
     else:
         raise Wrong(says, why, next, got=got)
@@ -307,6 +362,18 @@ def scan(train, test, form=words, pairs=lambda trained, tested: True, same=lambd
     return found
 
 
+def seen_before(train, test):
+    seen, found = {words(text) for texts in test.values() for text in texts}, {}
+    for task, texts in train.items():
+        found[task] = [row for row, text in enumerate(texts) if words(text) in seen or words(text) in map(words, texts[:row])]
+        seen |= set(map(words, texts))
+    return found
+
+
+def others(train, test):
+    return {task: [row for row in range(len(train[task])) if row not in rows] for task, rows in scan(train, test).items()}
+
+
 def rows_of_test(train, test):
     return scan(test, train)
 
@@ -324,19 +391,33 @@ LEAKS = [
     Mistake(lambda a, b: scan(a, b, form=str), "You compared texts letter by letter. Capitals and a full stop hide a leak.",
             "Bring all texts into the same form first."),
     Mistake(lambda a, b: scan(a, b, form=str.lower), "Capitals are settled; punctuation and spaces still hide leaks.",
-            r"re.findall(r'[a-z0-9]+', text.lower()) gives the words alone."),
+            r"`re.findall(r'[a-z0-9]+', text.lower())` gives the words alone."),
     Mistake(lambda a, b: scan(a, b, form=lambda t: " ".join(t.lower().split())), "Capitals and spaces are settled; punctuation still hides "
-            "leaks.", r"re.findall(r'[a-z0-9]+', text.lower()) gives the words alone."),
+            "leaks.", r"`re.findall(r'[a-z0-9]+', text.lower())` gives the words alone."),
     Mistake(lambda a, b: scan(a, b, form=lambda t: t.lower().strip(" .!?")), "You cleaned the ends only. A comma in the middle still "
-            "hides a leak.", r"re.findall(r'[a-z0-9]+', text.lower()) gives the words alone."),
+            "hides a leak.", r"`re.findall(r'[a-z0-9]+', text.lower())` gives the words alone."),
     Mistake(lambda a, b: scan(a, b, form=lambda t: words(t).replace(" ", "")), "Without any spaces 'no where' and 'now here' become "
             "the same text.", "Put one space between words."),
     Mistake(lambda a, b: scan(a, b, form=lambda t: sorted(words(t).split())), "You compared the words without their order: 'not "
             "good but late' and 'late but not good' are different texts.", "Keep the order of the words."),
     Mistake(lambda a, b: scan(a, b, same=lambda read, held: read in held), "A training text that is only a part of a test text was "
             "dropped. Asked for are texts with the same words.", "Compare whole texts: a set of the test texts is enough."),
+    Mistake(lambda a, b: scan(a, b, same=lambda read, held: held in read), "A training text that only begins like a test text, or holds it, "
+            "was dropped. Asked for are texts with the same words.", "Compare whole texts: a set of the test texts is enough."),
+    Mistake(lambda a, b: scan(a, b, form=lambda t: "".join(c for c in t.lower() if c.isalnum() or c == " ").split()), "Punctuation was "
+            "removed, not replaced: 'late,but' became one word, 'latebut'.", "Put a space in its place, or look for words: "
+            "`re.findall(r'[a-z0-9]+', text.lower())`."),
+    Mistake(lambda a, b: scan(a, b, form=lambda t: re.findall(r"\w+", t.lower())), r"`\w` also takes the underscore, which people write for "
+            "emphasis, _like this_ (and letters such as é).", "`re.findall(r'[a-z0-9]+', text.lower())`"),
+    Mistake(lambda a, b: scan(a, b, form=lambda t: re.findall(r"[a-z]+", t.lower())), "Digits count as well: 'again 2' and 'again 3' are "
+            "different texts.", "`[a-z0-9]+`"),
+    Mistake(others, "Those are the rows that may stay.", "Return the rows that must go."),
+    Mistake(lambda a, b: {task: [a[task][row] for row in rows] for task, rows in scan(a, b).items()}, "Those are the texts.", "Return their "
+            "numbers: `for row, text in enumerate(...)`."),
+    Mistake(seen_before, "A text that was seen in an earlier training was dropped too. That is no leak: several labels for one text are "
+            "what multi-task learning lives on.", "Look up in `test` only."),
     Mistake(lambda a, b: {task: rows for task, rows in scan(a, b).items() if rows}, "Tasks without a leak are missing. Say that you "
-            "looked: give them an empty list."),
+            "looked.", "Give them an empty list."),
     Mistake(rows_of_test, "Those are rows of the test. The test stays as it is, so that results remain comparable; the training gives way.",
             "Loop over `train`, and look each text up in the test."),
     Mistake(rows_twice, "A text that two tasks train on was dropped. That is no leak: several labels for one text are what multi-task "
@@ -355,11 +436,12 @@ def split(fresh):
     """Three tasks; leaks of each kind, and what only looks like one."""
     names = fresh.sample(["mood", "returns", "tips", "topic"], 3)
     a, b, clean = names
-    sentences = texts(fresh, 24)
-    own, cross, loud, comma, spaced, part, twice, ended = sentences[:8]
-    test = {a: [own, *sentences[8:10]], b: [cross, loud, ended, comma, spaced, f"hello {part}", "He is now here 7", "not good but late 5"],
-            clean: sentences[10:13]}
+    sentences = texts(fresh, 25)
+    own, cross, loud, comma, spaced, part, twice, ended, tight, stressed, longer = [*sentences[:8], *sentences[22:25]]
+    test = {a: [own, *sentences[8:10]], b: [cross, loud, ended, comma, spaced, tight, stressed, longer, f"hello {part}", "He is now here 7",
+                                            "not good but late 5"], clean: sentences[10:13]}
     train = {a: [own, cross, loud.upper(), ended.replace(".", "!"), comma.replace(",", " -"), spaced.replace(" ", "  "), part, twice,
+                 tight.replace(", ", ","), stressed.replace("thank you", "_thank you_"), f"{longer} good bye",
                  "He is no where 7", "late but not good 5", *sentences[13:15]],
              b: [twice, *sentences[15:18]], clean: sentences[18:22]}
     return [{task: fresh.shuffled(train[task]) for task in names}, {task: fresh.shuffled(test[task]) for task in fresh.shuffled(names)}]
@@ -369,6 +451,7 @@ def check_leaks(answer, fresh):
     def answered(*args):
         got = answer(*args)
         expect_type(got, dict)
+        got = {task: rows.tolist() if isinstance(rows, (np.ndarray, torch.Tensor)) else rows for task, rows in got.items()}
         for task, rows in got.items():
             expect_type(rows, list, repr(task))
         return {task: list(rows) for task, rows in got.items()}
@@ -422,7 +505,7 @@ def check_prediction(answer, fresh):
         mine = float(numbers(got[key]))
         why = next((text for guess, text in GUESSES[key].items() if abs(mine - guess) < 0.0006), "")
         expect(abs(mine - value) < max(0.0006, 0.01 * abs(value)), "{key}: you predicted {mine}; it is {value}.", why,
-               "Take the smallest case, and count.", key=repr(key), mine=mine, value=round(value, 4))
+               "Take the smallest case, and count.", key=repr(key), mine=mine, value=round(value, 5))
     return "All seven as computed."
 
 
@@ -435,19 +518,19 @@ EXERCISES = [
     Exercise(
         id="09.2", title="Two models on the same rows", answer="paired_interval", points=3, difficulty=3, importance=5, minutes=15,
         call="paired_interval(truth, first, second, drawn)", check=check_paired,
-        hints=["Each row of `drawn` is a test set: truth[drawn[r]], first[drawn[r]], second[drawn[r]].",
+        hints=["Each row of `drawn` is a test set: `truth[drawn[r]]`, `first[drawn[r]]`, `second[drawn[r]]`.",
                "For each of them, F1 of the first minus F1 of the second. What is left is a list of differences.",
-               "np.quantile(differences, [0.025, 0.975])"]),
+               "`np.quantile(differences, [0.025, 0.975])`"]),
     Exercise(
         id="09.3", title="Find the bug: who chose this model?", answer="report", call="report(validation, test)", points=2,
         difficulty=2, importance=5, minutes=10, kind="find the bug", check=check_report,
         hints=["Which rows decide `best`? May the same rows judge it?", "And which seed is reported?",
-               "validation.mean(1).argmax() chooses; test[best].mean() is reported."]),
+               "`validation.mean(1).argmax()` chooses; `test[best].mean()` is reported."]),
     Exercise(
         id="09.4", title="A gain with its interval, seed by seed", answer="gain", call="gain(first, second)", points=2, difficulty=3,
         importance=5, minutes=15, check=check_gain,
-        hints=["Look at the sets of seeds first. When is a pair no pair?", "One list: first[seed] - second[seed]. From here on the "
-               "two methods are forgotten.", "mean ± t.ppf(0.975, n - 1) · standard deviation (ddof=1) / √n"]),
+        hints=["Look at the sets of seeds first. When is a pair no pair?", "One list: `first[seed] - second[seed]`. From here on the "
+               "two methods are forgotten.", "mean ± `stats.t.ppf(0.975, n - 1)` · standard deviation (ddof=1) / √n"]),
     Exercise(
         id="09.5", title="Clean the training of all tests", answer="rows_to_drop", call="rows_to_drop(train, test)", points=2,
         difficulty=2, importance=5, minutes=12, check=check_leaks,
