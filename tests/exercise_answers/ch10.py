@@ -42,6 +42,10 @@ def frozen_prefix(names, depth, stage, new):
     return [name for name in right if not any(name.startswith(each) for each in frozen)]
 
 
+def by_substring(names, depth, stage, new):
+    return [n for n in names if any(task in n for task in new) or n[0] != "h" and stage_of(n, depth, new) <= stage]
+
+
 UNFROZEN = Rows(right=[as_sets, step_by_step], wrong=[
     (lambda n, d, s, new: opened(lambda n, at, d, s: (d + 2 - at if n[0] in "be" else at) <= s)(n, d, s, new), "from below"),
     (opened(lambda n, at, d, s: at == s or at == 0), "Only the newest layer trains|other weights must train"),
@@ -49,7 +53,9 @@ UNFROZEN = Rows(right=[as_sets, step_by_step], wrong=[
     (opened(lambda n, at, d, s: at <= s and n[0] != "n"), "final norm"), (opened(lambda n, at, d, s: at <= s or n[0] == "h"), "Old heads"),
     (opened(lambda n, at, d, s: at <= s and not (n[0] == "h" and s)), "new heads stop"), (frozen_prefix, "begins with 'blocks.1'"),
     (opened(lambda n, at, d, s: at <= s + (s == d)), "layer of their own"), (opened(lambda n, at, d, s: at <= min(s, d)), "never open"),
-    (lambda n, d, s, new: len(n), "list of names")])
+    (lambda n, d, s, new: len(n), "list of names"), (by_substring, "holds 'mood'"),
+    (opened(lambda n, at, d, s: (int(n.split(".")[1]) < s) if n[0] == "b" else at <= s), "block 0 is the lowest"),
+    (opened(lambda n, at, d, s: at <= s and (n[0] != "b" or at == s)), "newest block"), (opened(lambda n, at, d, s: at <= s or n[0] == "n"), "norm trains")])
 
 # ---- 10.2
 
@@ -121,12 +127,21 @@ class Linear(Branch):
         self.bias = nn.Parameter(torch.zeros(outputs))
 
 
+class Inside(Branch):
+    def __init__(self, inputs, outputs, r, alpha):
+        super().__init__(inputs, outputs, r, alpha)
+        del self.weight
+        self.base = nn.Linear(inputs, outputs, bias=False)
+
+
 LORA = Rows(right=[Merging, WithBuffer], wrong=[
     (variant(scale_by=staticmethod(lambda r, alpha: 1)), "factor α / r is missing"),
     (variant(scale_by=staticmethod(lambda r, alpha: alpha)), "α alone"), (variant(scale_by=staticmethod(lambda r, alpha: r / alpha)), "upside down"),
     (variant(trains=True), "`weight` trains"), (variant(zero_a=True), "nothing would ever move"), (variant(random_b=True), "`B` must be 0"),
     (variant(replaces=True), "stands beside it"), (variant(relu=True), "relu in the branch"), (variant(in_place=True), "in place"),
-    (variant(half=True), "In merged\\(\\) the factor"), (PlainTensors, "plain tensor"), (Linear, "parameters too many")])
+    (variant(half=True), "In merged\\(\\) the factor"), (PlainTensors, "plain tensor"), (Linear, "parameters too many"),
+    (variant(scale_by=staticmethod(lambda r, alpha: alpha // r)), "cuts the fraction"), (Inside, "inside another module"),
+    (variant(scale_by=staticmethod(lambda r, alpha: alpha / r**0.5)), "root of r")])
 
 # ---- 10.3
 
@@ -178,7 +193,7 @@ FINE_TUNE = Rows(right=[by_autograd, in_numpy, descend], wrong=[
     (lambda *a: descend(*a, pull=lambda w, start, s: 2 * s * (w - start)), "twice too strong"),
     (lambda *a: descend(*a, pull=lambda w, start, s: s * (start - w)), "pushes away"),
     (lambda *a: descend(*a, pull=lambda w, start, s: s * (w - start) / a[4]), "learning rate"),
-    (lambda *a: descend(*a[:5], 1), "one step")])
+    (lambda *a: descend(*a[:5], 1), "one step"), (lambda s, x, y, k, lr, n: descend(s, x, y, k / len(x), lr * len(x), n), "not averaged")])
 
 # ---- 10.4
 
@@ -205,17 +220,22 @@ MEMORY = Rows(right=[by_pandas, memory], wrong=[
     (lambda r: memory(r, total=True), "added up"), (lambda r: memory(r.T), "Rows and columns"),
     (lambda r: memory(r) | {"forgetting": -memory(r)["backward"]}, "minus `backward`"),
     (lambda r: memory(r) | {"forgetting": -memory(r)["forgetting"]}, "`forgetting` is turned"),
+    (lambda r: memory(r) | {"forgetting": float((r[:-1].max(0).values - r[-1])[:-1].mean())}, "before the task was trained"),
+    (lambda r: memory(r) | {"forgetting": float(np.mean([r[j:, j].max() - r[-1, j] for j in range(len(r) - 1)]))}, "cut off at 0"),
+    (lambda r: list(memory(r).values()), "their names"),
     (lambda r: memory(r) | {"forgetting": float((r.max(0).values - r[-1])[:-1].mean())}, "last stage was among"),
     (lambda r: memory(r)["backward"], "must be a dict"), (lambda r: {"backward": memory(r)["backward"]}, "missing")])
 
 # ---- 10.5
 
 
-def ties(start, models, keep, scale, by_mass=True, disjoint=True, summed=False, add=True, trims=True, clamp=True, late=False):
+def ties(start, models, keep, scale, by_mass=True, disjoint=True, summed=False, add=True, trims=True, clamp=True, late=False, size=torch.abs,
+         whole=round, again=False):
     away = models - start
-    cut = away.abs().kthvalue(away.shape[1] - round(keep * away.shape[1]), dim=1).values[:, None]
-    rows = away * (away.abs() > cut) if trims else away
+    cut = size(away).kthvalue(away.shape[1] - whole(keep * away.shape[1]), dim=1).values[:, None]
+    rows = away * (size(away) > cut) if trims else away
     elected = (away if late else rows).sum(0).sign() if by_mass else rows.sign().sum(0).sign()
+    rows = away if again else rows
     agree = (rows.sign() == elected) & (rows != 0)
     count = 1 if summed else agree.sum(0) if disjoint else len(rows)
     count = count.clamp(min=1) if clamp and torch.is_tensor(count) else count
@@ -241,7 +261,10 @@ TIES = Rows(right=[place_by_place, ties], wrong=[
     (lambda *a: ties(*a, summed=True), "added the agreeing"), (lambda *a: ties(*a, trims=False), "Nothing was trimmed"),
     (lambda *a: ties(*a, late=True), "before trimming"), (lambda *a: ties(*a, clamp=False), "nan"),
     (lambda s, m, k, c: s + c * (m - s).mean(0), "plain mean"), (lambda s, m, k, c: s + c * (m - s).sum(0), "task arithmetic"),
-    (lambda s, m, k, c: s + ties(0 * s, m, k, c), "trimmed the weights|Trim each task vector")])
+    (lambda s, m, k, c: s + ties(0 * s, m, k, c), "trimmed the weights|Trim each task vector"),
+    (lambda *a: ties(*a, size=lambda x: x), "large negative ones"), (lambda *a: ties(*a, whole=int), "cut off, not rounded"),
+    (lambda s, m, k, c: ties(s, m, 1 - k, c), "what should go"), (lambda *a: ties(*a, again=True), "into the mean again"),
+    (lambda s, m, k, c: ties(0 * s, m, k, c), "merged the weights|Trim each task vector")])
 
 # ---- 10.6
 
@@ -251,7 +274,7 @@ TRUE = {"probe: numbers that train": 51, "LoRA with r=2 in all four blocks: numb
         "TIES at a place where the task vectors hold 3 and -1": 3}
 PROBE, BRANCHES, STAGE, ALL, MERGED, RATE, PLACE = TRUE
 PREDICTION = Rows(right=[{key: np.float32(value) for key, value in TRUE.items()}, TRUE | {PROBE: torch.tensor(51)}], wrong=[
-    (TRUE | {PROBE: 48}, "has a bias"), (TRUE | {BRANCHES: 256}, "head trains too"), (TRUE | {BRANCHES: 179}, "A and B both"),
+    (TRUE | {PROBE: 48}, "has a bias"), (TRUE | {BRANCHES: 256}, "head trains too"), (TRUE | {BRANCHES: 179}, "A and B both"), (TRUE | {BRANCHES: 115}, "All four blocks"),
     (TRUE | {STAGE: 512}, "in every stage"), (TRUE | {STAGE: 1075}, "not all four"), (TRUE | {ALL: 1075}, "embeddings are trained too"),
     (TRUE | {MERGED: 256}, "branches are gone"), (TRUE | {RATE: 0.00125}, "one lower"), (TRUE | {RATE: 0.005}, "not once"),
     (TRUE | {PLACE: 1}, "mean of both"), (TRUE | {PLACE: 2}, "sum of both"), (TRUE | {PLACE: "3"}, "must be one number"),

@@ -52,7 +52,7 @@ REGRET = Rows(right=[by_array, with_pandas], wrong=[
     (picks(lambda mine, best: (mine == best).sum()), "wins most regimes"),
     (picks(lambda mine, best: -(best - mine).sum()), "best average"),
     (picks(lambda mine, best: -(best - mine).max(), np.max), "compared the best seeds"),
-    (picks(lambda mine, best: (best - mine).max()), "largest regret"), (lambda table: 0.1, "must be a text"),
+    (picks(lambda mine, best: (best - mine).max()), "largest regret"), (lambda table: 0.1, "Return the name"), (lambda table: [next(iter(table))], "must be a text"),
     (lambda table: next(iter(table)), "no method of the table")])
 
 # ---- 11.3
@@ -79,7 +79,7 @@ EVEN = Rows(right=[search, closed_form], wrong=[
 # ---- 11.4
 
 
-def gain(runs, judge="validation", budget=True, common=True, report=np.mean, sign=1):
+def gain(runs, judge="validation", budget=True, common=True, report=np.mean, sign=1, first=np.sort, chosen_on="common"):
     import pandas as pd
     table = pd.DataFrame(runs)
     sides = {m: table[table.method == m] for m in ("new", "baseline")}
@@ -87,10 +87,12 @@ def gain(runs, judge="validation", budget=True, common=True, report=np.mean, sig
     both = set(sides["new"].seed) & set(sides["baseline"].seed)
     reached = {}
     for name, side in sides.items():
-        side = side[side.seed.isin(both)] if common else side
-        side = side[side.setting < count] if budget else side
-        best = side.groupby("setting")[judge].mean().idxmax()
-        reached[name] = report(side[side.setting == best].test)
+        side = side[side.seed.isin(both)] if common and chosen_on == "common" else side
+        side = side[side.setting.isin(first(side.setting.unique())[:count])] if budget else side
+        side = side[side.setting < count] if budget == "below" else side
+        best = side[side.setting == side.groupby("setting")[judge].mean().idxmax()]
+        best = best[best.seed.isin(both)] if common else best
+        reached[name] = best.test[best.validation.idxmax()] if report is None else report(best.test)
     return sign * (reached["new"] - reached["baseline"])
 
 
@@ -124,7 +126,9 @@ FAIR = Rows(right=[gain, by_seed], wrong=[
     (lambda r: gain(r, "test", False), "budgets differ"), (lambda r: gain(r, "test", True, False), "seeds differ"),
     (lambda r: gain(r, budget=False), "more settings"), (lambda r: gain(r, common=False), "other seeds on the two sides"),
     (lambda r: gain(r, budget=False, common=False), "And the seeds differ"), (lambda r: gain(r, report=np.max), "best seed"),
-    (lambda r: gain(r, sign=-1), "baseline minus new"), (lambda r: [gain(r)], "must be one number")])
+    (lambda r: gain(r, sign=-1), "baseline minus new"), (lambda r: [gain(r)], "must be one number"),
+    (lambda r: gain(r, report=None), "best on validation"), (lambda r: gain(r, first=list), "which is in any order|more settings"),
+    (lambda r: gain(r, budget="below"), "below n"), (lambda r: gain(r, chosen_on="all"), "still chosen over all seeds")])
 
 # ---- 11.5
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from ...tasks import nearest
-from ..expect import Mistake, Wrong, compare, expect, expect_type
+from ..expect import Mistake, Wrong, compare, expect, expect_type, numbers
 from ..registry import Exercise
 from .drawing import telling
 
@@ -107,7 +107,7 @@ def most(score):
 
 
 REGRETS = [
-    Mistake(most(lambda mine, best: mean(mine)), "You took the best average. A method may be best on average and fail in one regime, and you "
+    Mistake(most(lambda mine, best: mean(mine)), "You took the best average, or the least average regret, which is the same. A method may be best on average and fail in one regime, and you "
             "do not know which regime yours is.", "For each method: the largest of its regrets."),
     Mistake(most(lambda mine, best: min(mine)), "You took the highest worst score. In a hard regime all scores are low, and that says nothing "
             "about the method.", "Subtract from the best in each regime first."),
@@ -134,6 +134,8 @@ def check_regret(answer, fresh):
 
     def answered(table):
         got = answer(table)
+        expect(numbers(got) is None, "Return the name of a method; you returned {got}.", "Perhaps that is its regret: max() and min() give the "
+               "largest value, not whose it is.", "`min(regrets, key=regrets.get)` gives the key.", got=got)
         expect_type(got, str)
         expect(got in worst_regret(table), "{got} is no method of the table.", got=repr(got))
         return got
@@ -210,24 +212,25 @@ def check_even(answer, fresh):
 
 # ---- 11.4 fair_gain ---------------------------------------------------------------------------------------------------
 
-def fair(runs, judge="validation", budget=True, common=True, best_seed=False, first=False):
-    """The options are what was unfair."""
+def fair(runs, judge="validation", budget=True, common=True, report="mean", first=False, order=sorted, below=False):
+    """The options are what was unfair; common: False, "report" (only the report is over common seeds), or True."""
     of = {m: [run for run in runs if run["method"] == m] for m in ("new", "baseline")}
     seeds = {m: {run["seed"] for run in mine} for m, mine in of.items()}
-    tried = {m: sorted({run["setting"] for run in mine}) for m, mine in of.items()}
+    tried = {m: order(dict.fromkeys(run["setting"] for run in mine)) for m, mine in of.items()}
     count, both = min(map(len, tried.values())), seeds["new"] & seeds["baseline"]
     reached = {}
     for m, mine in of.items():
         allowed = tried[m][:1] if first and m == "baseline" else tried[m][:count] if budget else tried[m]
-        rows = {s: [run for run in mine if run["setting"] == s and (run["seed"] in both or not common)] for s in allowed}
+        allowed = [s for s in tried[m] if s < count] if below else allowed
+        rows = {s: [run for run in mine if run["setting"] == s and (run["seed"] in both or common is not True)] for s in allowed}
         chosen = max(rows.values(), key=lambda group: mean(run[judge] for run in group))
-        tests = [run["test"] for run in chosen]
-        reached[m] = max(tests) if best_seed else mean(tests)
+        tests = [run["test"] for run in chosen if run["seed"] in both or not common]
+        reached[m] = {"mean": mean(tests), "best": max(tests), "best on validation": max(chosen, key=lambda run: run["validation"])["test"]}[report]
     return reached["new"] - reached["baseline"]
 
 
 ON_TEST = "The setting is still chosen by its test accuracy, and the same rows are to judge it."
-BUDGET = "One method may still choose among more settings than the other. The best of many is high by luck."
+BUDGET = "One method may still choose among more settings than the other, or among others. The best of many is high by luck."
 SEEDS = "The means are over other seeds on the two sides. Easy seeds on one side look like a better method."
 FAIR = [
     Mistake(lambda r: fair(r, "test", False, False), ON_TEST + " That is one of three faults.", "Who chooses, among how many, and over which seeds?"),
@@ -235,23 +238,35 @@ FAIR = [
     Mistake(lambda r: fair(r, "test", True, False), ON_TEST + " And the seeds differ.", "Choose by the mean of `validation`."),
     Mistake(lambda r: fair(r, "validation", False, False), BUDGET + " And the seeds differ.", "Let both choose among as many settings."),
     Mistake(lambda r: fair(r, "test"), ON_TEST, "Choose by the mean of `validation`."),
-    Mistake(lambda r: fair(r, budget=False), BUDGET, "Let both choose among as many settings: the first n of each."),
+    Mistake(lambda r: fair(r, budget=False), BUDGET, "Let both choose among as many settings: `sorted(numbers)[:n]`."),
     Mistake(lambda r: fair(r, common=False), SEEDS, "Keep only seeds that both methods have."),
-    Mistake(lambda r: fair(r, best_seed=True), "You took the best seed of the chosen setting.", "Take the mean over seeds."),
+    Mistake(lambda r: fair(r, report="best"), "You took the best seed of the chosen setting.", "Take the mean over seeds."),
+    Mistake(lambda r: fair(r, report="best on validation"), "You report one seed of the chosen setting, the best on validation.", "Take the mean "
+            "of `test` over its seeds."),
+    Mistake(lambda r: fair(r, common="report"), "The report is over common seeds now, but each setting was still chosen over all seeds of its "
+            "method.", "Drop the other seeds before anything is chosen."),
+    Mistake(lambda r: fair(r, order=list), "You took the first n settings of the log, which is in any order.", "The first n by their number: "
+            "`sorted(...)[:n]`."),
+    Mistake(lambda r: fair(r, below=True), "You took the settings whose number is below n. The numbers need not begin at 0, nor be without gaps.",
+            "`sorted(numbers)[:n]`"),
     Mistake(lambda r: fair(r, first=True), "The baseline may not choose at all in your comparison: you took its first setting.",
             "Both methods choose among n settings."),
-    Mistake(lambda r: -fair(r), "That is baseline minus new.", "new minus baseline"),
+    Mistake(lambda r: -fair(r), "That is baseline minus new.", "Return new minus baseline."),
 ]
 
 
 def log_of_runs(fresh):
-    counts, seeds = {"new": fresh.integer(7, 9), "baseline": fresh.integer(3, 4)}, fresh.sample(range(30), 6)
+    """Two methods with one seed each that the other has not, on which validation says something else about every setting."""
+    counts, seeds = {"new": fresh.integer(10, 12), "baseline": fresh.integer(5, 6)}, fresh.sample(range(30), 6)
     mine = {"new": seeds[:5], "baseline": seeds[1:]}
+    numbered = {m: [0, 1, *sorted(fresh.sample(range(3, 20), count - 2))] for m, count in counts.items()}            # with gaps
     luck = {seed: fresh.number(-0.08, 0.08, 4) for seed in seeds}
-    runs = [{"method": m, "setting": s, "seed": seed, "validation": round(level + luck[seed] + fresh.number(-0.04, 0.04, 4), 4),
-             "test": round(level + luck[seed] + fresh.number(-0.04, 0.04, 4), 4)}
-            for m in counts for s in range(counts[m]) for level in [fresh.number(0.70, 0.76, 4)] for seed in mine[m]]
-    return [fresh.shuffled(runs)]
+    runs = [{"method": m, "setting": s, "seed": seed, "test": round(level + luck[seed] + fresh.number(-0.06, 0.06, 4), 4),
+             "validation": round(level + luck[seed] + (6 if seed in seeds[::5] else 1) * fresh.number(-0.06, 0.06, 4), 4)}
+            for m in counts for s in numbered[m] for level in [fresh.number(0.6, 0.63, 4) + 0.04 * (s > numbered[m][counts["baseline"] - 1])] for seed in mine[m]]
+    runs = fresh.shuffled(runs)
+    unlike = all(abs(mistake.wrong(runs) - fair(runs)) > 0.003 for mistake in FAIR[8:12])
+    return [runs] if unlike else log_of_runs(fresh)
 
 
 def check_fair(answer, fresh):
@@ -259,7 +274,7 @@ def check_fair(answer, fresh):
         got = answer(runs)
         expect_type(got, "number")
         return got
-    compare(answered, telling(lambda: log_of_runs(fresh), fair, FAIR), fair, "The comparison is not fair yet.", known=FAIR)
+    compare(answered, telling(lambda: log_of_runs(fresh), fair, FAIR[:8]), fair, "The comparison is not fair yet.", known=FAIR)
     return "Same budget, same seeds, and the test rows had no say."
 
 
