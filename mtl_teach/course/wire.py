@@ -136,6 +136,9 @@ def _not_plain(value, where) -> str:
         advice = _("Return its result (call it), not the module.")
     elif hasattr(value, "__await__"):
         advice = _("Write `def` instead of `async def`.")
+    elif isinstance(value, type):
+        return _("the class {name}{place}. Where a name is asked for, write it in quotes; where an object is, call the class, "
+                 "with ().").format(name=value.__name__, place=place)
     elif callable(value):
         advice = _("Did you forget to call it, with ()?")
     else:

@@ -134,8 +134,8 @@ def check_regret(answer, fresh):
 
     def answered(table):
         got = answer(table)
-        expect(numbers(got) is None, "Return the name of a method; you returned {got}.", "Perhaps that is its regret: max() and min() give the "
-               "largest value, not whose it is.", "`min(regrets, key=regrets.get)` gives the key.", got=got)
+        expect(numbers(got) is None, "Return the name of a method; you returned {got}.", "Perhaps that is its regret: min() gives the "
+               "smallest value, not whose it is.", "`min(regrets, key=regrets.get)` gives the key.", got=got)
         expect_type(got, str)
         expect(got in worst_regret(table), "{got} is no method of the table.", got=repr(got))
         return got
