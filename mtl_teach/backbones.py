@@ -183,11 +183,28 @@ def _body(model):
 
 
 def fresh(config, seed: int = 0) -> nn.Module:
-    """A model of this configuration with new weights that depend on nothing but the seed."""
+    """A model of this configuration with new weights that depend on nothing but the seed (see small_backbone for the keys)."""
     from transformers import AutoModel
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return _body(AutoModel.from_config(copy.deepcopy(config)))
+        model = _body(AutoModel.from_config(copy.deepcopy(config)))
+    if getattr(config, "keys_begin_as_queries", False):
+        with torch.no_grad():
+            for query, key in queries_and_keys(model):
+                key.copy_(query)
+    return model
+
+
+def queries_and_keys(model: nn.Module):
+    """The (D, D) weights of queries and keys in every layer of GPT-2, BERT or Llama; views, so writing to them counts."""
+    for module in model.modules():
+        if hasattr(module, "c_attn"):                                     # GPT-2 keeps them in one matrix, transposed
+            query, key, _ = module.c_attn.weight.chunk(3, dim=1)
+            yield query, key
+        elif hasattr(module, "q_proj"):
+            yield module.q_proj.weight, module.k_proj.weight
+        elif hasattr(module, "query"):
+            yield module.query.weight, module.key.weight
 
 
 def ready(tokenizer):

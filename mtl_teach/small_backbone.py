@@ -6,8 +6,6 @@ logistic regression); with some thousands it may pass it. Where there is a netwo
 
 from __future__ import annotations
 
-import torch
-
 from .backbones import Backbone, fresh, load_backbone
 from .tasks import TaskError, TaskSet, nearest
 
@@ -39,9 +37,9 @@ def new_backbone(tasks: TaskSet, architecture: str = "bert", *, width: int = 64,
     if not any(data.train for data in tasks.values()):
         raise TaskError("the tasks have no training texts to learn a tokenizer from.")
     tokenizer = _tokenizer(tasks, vocabulary, max_length, lowercase)
-    model = fresh(_config(architecture, len(tokenizer), width, depth, heads, max_length), seed)
-    _attend_to_like(model)
-    return load_backbone(model, tokenizer=tokenizer)
+    config = _config(architecture, len(tokenizer), width, depth, heads, max_length)
+    config.keys_begin_as_queries = True                          # read by `fresh`, so that every later redraw does so too
+    return load_backbone(fresh(config, seed), tokenizer=tokenizer)
 
 
 def texts(tasks: TaskSet):
@@ -53,24 +51,6 @@ def texts(tasks: TaskSet):
                 yield row["text_b"]
             if data.task.kind == "generate":
                 yield row["label"]
-
-
-@torch.no_grad()
-def _attend_to_like(model):
-    for query, key in _queries_and_keys(model):
-        key.copy_(query)
-
-
-def _queries_and_keys(model):
-    """The (D, D) weights of queries and keys in every layer of the three architectures; views, so writing to them counts."""
-    for module in model.modules():
-        if hasattr(module, "c_attn"):                                     # GPT-2 keeps them in one matrix, transposed
-            query, key, _ = module.c_attn.weight.chunk(3, dim=1)
-            yield query, key
-        elif hasattr(module, "q_proj"):
-            yield module.q_proj.weight, module.k_proj.weight
-        elif hasattr(module, "query"):
-            yield module.query.weight, module.key.weight
 
 
 def _tokenizer(tasks, vocabulary, max_length, lowercase):

@@ -63,7 +63,11 @@ def test_capitals_are_kept_on_demand():
 def test_keys_begin_as_queries_in_every_layer(architecture):
     """So a token's scores are highest, on average, with its like; asked of the weights that the layers really use."""
     backbone = mt.new_backbone(tasks(), architecture, width=16, depth=3)
-    weights = dict(backbone.model.named_parameters())
+    for each in (backbone, mt.load_backbone(backbone, pretrained=False, seed=7)):
+        check_keys(architecture, dict(each.model.named_parameters()))
+
+
+def check_keys(architecture, weights):
     if architecture == "gpt2":
         pairs = [weight.chunk(3, dim=1)[:2] for name, weight in weights.items() if name.endswith("c_attn.weight")]
     else:
