@@ -37,7 +37,7 @@ QUIZ = [
         wrong("They do not grow, since old columns are frozen", "Frozen weights need no gradient. They still need storing, and running.")),
     ask("All learned scales α of a column have the same size. Does it read all earlier columns equally?",
         wrong("Yes, α is the weight of a column", "It would be, if V were fixed. V is learned as well."),
-        wrong("No, the nearest column always counts most", "Nothing in the formula prefers a neighbour. In the chapter it was the related task."),
+        wrong("No, the nearest column always counts most", "Nothing in the formula prefers a neighbour. What a column needs, training decides."),
         right("You cannot tell: V stands behind α and can undo it",
               "Only the product counts. Cut one column's laterals and measure what is lost.")),
     ask("You have all data of five tasks today, and each has few labels on the same vocabulary. What do you try first?",
