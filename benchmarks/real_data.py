@@ -1,6 +1,6 @@
 """The same API on real text: folders of JSONL, hard sharing, beside the majority and the plain baseline.
 
-    python benchmarks/real_data.py FOLDER [FOLDER ...] [--steps 600] [--rows 2000] [--backbone new]
+    python benchmarks/real_data.py FOLDER [FOLDER ...] [--steps 2000] [--rows 6000] [--cased] [--backbone new]
     python benchmarks/real_data.py FOLDER --task NAME --labels 100 200 500 2000
 
 --backbone  "new": a small encoder with new weights and a tokenizer trained on the folder's texts; "tiny": the embedded
@@ -20,15 +20,17 @@ import mtl_teach as mt
 GRID = (1e-3, 3e-3, 6e-3)
 
 
-def build(backbone, tasks, seed=0):
-    return mt.HardSharing(mt.new_backbone(tasks, seed=seed) if backbone == "new" else backbone, tasks, seed=seed)
+def build(backbone, tasks, seed=0, cased=False):
+    if backbone == "new":
+        backbone = mt.new_backbone(tasks, lowercase=not cased, seed=seed)
+    return mt.HardSharing(backbone, tasks, seed=seed)
 
 
 def folders(options):
     """Every task of each folder together."""
     for folder in options.folders:
         tasks = mt.load_tasks(folder, train=options.rows, quiet=True)
-        model = build(options.backbone, tasks)
+        model = build(options.backbone, tasks, cased=options.cased)
         history = mt.fit(model, tasks, steps=options.steps, lr=options.lr)
         print(f"\n{folder}: {options.steps} steps in {history.seconds:.0f} s\n{mt.evaluate(model, tasks)}", flush=True)
 
@@ -57,10 +59,11 @@ def against_labels(options):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+")
-    parser.add_argument("--steps", type=int, default=600)
-    parser.add_argument("--rows", type=int, default=2000)
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--rows", type=int, default=6000)
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--backbone", default="new")
+    parser.add_argument("--cased", action="store_true", help="new backbones keep capitals")
     parser.add_argument("--task")
     parser.add_argument("--labels", type=int, nargs="+", default=[])
     options = parser.parse_args()

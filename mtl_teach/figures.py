@@ -117,7 +117,8 @@ def heatmap(matrix, rows: list[str], columns: list[str], *, label: str, xlabel: 
     matrix = np.asarray(matrix, dtype=float)
     if matrix.shape != (len(rows), len(columns)):
         raise ValueError(f"a matrix of shape {matrix.shape} does not fit {len(rows)} rows and {len(columns)} columns.")
-    fig, axes = picture(min(9.0, 2.2 + 0.62 * len(columns)), min(8.0, 1.2 + 0.42 * len(rows)))
+    names = 0.07 * max(0, max(map(len, rows)) - 12)                      # long names of rows must not eat up the table
+    fig, axes = picture(min(9.0, 2.2 + names + 0.62 * len(columns)), min(8.0, 1.2 + 0.42 * len(rows)))
     most = max(float(np.nanmax(np.abs(matrix))), 1e-12)
     least = -most if signed else min(0.0, float(np.nanmin(matrix)))
     image = axes.imshow(matrix, cmap="RdBu_r" if signed else "Blues", vmin=least, vmax=most, aspect="auto")
