@@ -17,7 +17,7 @@ QUIZ = [
               "The more padding, the more of the sum is thrown away: the same text gives other answers in another batch."),
         wrong("Nothing: 0 is 0",
               "The padding no longer counts itself, but it has changed the weights of the others.")),
-    ask("Hard sharing with the same body did much worse on five tasks. What do the queries change?",
+    ask("Hard sharing with the same body lost one of five tasks that queries found. What do the queries change?",
         right("Each task gets a vector of its own out of the same hidden states",
               "Hard sharing squeezes five answers through one vector. Queries fetch them from the tokens where they stand."),
         wrong("The body is five times as large",
