@@ -35,7 +35,7 @@ lab: setup       ## open the course in JupyterLab
 	@$(BIN)/jupyter trust notebooks/*.ipynb >/dev/null
 	$(BIN)/jupyter lab $(LAB_FLAGS) $(LAB_ARGS) notebooks/00_start_here.ipynb
 
-test: setup      ## everything: unit tests and every notebook (about 16 minutes on 2 cores)
+test: setup      ## everything: unit tests and every notebook (about 15 minutes on 2 cores)
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadscope --nbval-lax $(TEST_ARGS) tests $(wildcard notebooks exercises solutions)
 
 quick: setup     ## before each commit: lint and the quick tests (under 90 seconds)

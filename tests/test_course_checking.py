@@ -421,7 +421,7 @@ def test_fresh_is_its_seed():
 # ---- the pipe
 
 VALUES = [None, True, 3, -2**70, 0.1, float("inf"), "naïve \ud800", b"\x00\xff", [], [1, [2]], (1, 2), {"a": (1,), 2: [None]}, {3, 1}, ...,
-          torch.arange(6).view(2, 3), torch.tensor(True), torch.empty(0, 3), torch.randn(2, 2).bfloat16(), torch.randn(3).half(),
+          torch.arange(6).view(2, 3), torch.tensor(True), torch.empty(0, 3), torch.linspace(-1.7, 2.3, 4).view(2, 2).bfloat16(), torch.linspace(-1, 1.3, 3).half(),
           np.arange(4, dtype=np.int16), np.float64(2.5), torch.ones(2, 3).T]
 
 

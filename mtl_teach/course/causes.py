@@ -16,6 +16,7 @@ FOREIGN = tuple(str(Path(place).resolve()) for place in (
     Path(__file__).resolve().parents[1], *(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))))
 SHOWN = 6                               # lines of a traceback
 
+CLASSES_SECOND = "cross_entropy wants the classes on the second axis: (N, C) with (N,), or (B, C, T) with (B, T). Flatten both, or transpose the logits."
 CAUSES = [                              # (type, pattern of the message, likely cause)
     ("NameError", r"name '(F|nn|np|torch|mt|pd)'", "The import is missing. Run the set-up cell at the top of the notebook; what it does not import, such as torch.nn.functional as F, import in your own cell."),
     ("UnboundLocalError", "", "The name gets its value in a branch or a loop that was not entered, or is assigned later in the function."),
@@ -33,8 +34,8 @@ CAUSES = [                              # (type, pattern of the message, likely 
     ("TypeError", r"string indices must be integers", "A text stands where you expect a dict: going through a dict gives its keys. Use .items() or .values()."),
     ("AttributeError", r"cannot assign (module|parameter|buffer)s? before Module.__init__", "Call super().__init__() first in __init__."),
     ("AttributeError", "", "The object has no such part. Print dir(...) or type(...) on the line before, and look for a spelling mistake."),
-    ("RuntimeError", r"Expected target size|match target batch_size", "cross_entropy wants the classes on the second axis: (N, C) with (N,), or (B, C, T) with (B, T). Flatten both, or transpose the logits."),
-    ("ValueError", r"Expected input batch_size", "cross_entropy wants the classes on the second axis: (N, C) with (N,), or (B, C, T) with (B, T). Flatten both, or transpose the logits."),
+    ("RuntimeError", r"Expected target size|match target batch_size", CLASSES_SECOND),
+    ("ValueError", r"Expected input batch_size", CLASSES_SECOND),
     ("RuntimeError", r"Index tensor must have the same number of dimensions", "gather wants an index with as many axes as its input. x[torch.arange(len(x)), where] picks one place from each row."),
     ("RuntimeError", r"boolean mask", "masked_fill wants True and False: write mask == 0, or mask.bool()."),
     ("RuntimeError", r"appears to not have been used", "You ask for the gradient of a tensor that has no part in the loss: the head of an absent task, for instance. Leave it out, or use allow_unused=True, which gives None for it."),
