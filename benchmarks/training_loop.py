@@ -56,17 +56,17 @@ def seconds(work) -> float:
     return time.process_time() - begin
 
 
-def ratio(ours, theirs) -> tuple[float, list[float]]:
+def ratio(ours, theirs, rounds=ROUNDS) -> tuple[float, list[float]]:
     """Median of ours / theirs over rounds in which both run twice, in the order ABBA."""
     ours(), theirs()
     every = []
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         first, one, other, last = seconds(ours), seconds(theirs), seconds(theirs), seconds(ours)
         every.append((first + last) / (one + other))
     return statistics.median(every), every
 
 
-def hard_sharing(width, depth, steps):
+def hard_sharing(width, depth, steps, rounds):
     """Rows per second of HardSharing on mixed batches of four tasks against the bare model on the same batches: with the
     four heads written out by hand, which is the loop it replaces, and with one head for all rows, as a bound."""
     data = tasks()
@@ -93,7 +93,7 @@ def hard_sharing(width, depth, steps):
             labels = torch.cat([batch.labels[name] for name in batch.tasks])
             F.cross_entropy(heads["task0"](last(batch)), labels).backward()
     for rival, words in ((by_hand, "four heads by hand"), (one_head, "one head for all rows")):
-        median, every = ratio(rival, ours)
+        median, every = ratio(rival, ours, rounds)
         print(f"hard sharing ({depth} layers, D = {width}), rows/s against {words}: {median:.2f}  (target >= 0.95 by hand; "
               f"rounds {_span(every)})")
 
@@ -159,4 +159,5 @@ def _span(every):
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    hard_sharing(64, 2, 40), hard_sharing(256, 4, 6), loop(), bucketing(), growth()
+    hard_sharing(64, 2, 5, 100), hard_sharing(256, 4, 3, 15)    # short turns: the machine's own speed wanders
+    loop(), bucketing(), growth()

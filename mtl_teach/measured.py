@@ -129,40 +129,51 @@ def decimals(margin: float, mean: float = 1.0) -> int:
     return max(0, 1 - math.floor(math.log10(margin)))
 
 
-def over_seeds(run: Callable, seeds: int | Iterable[int] = 5, *, level: float = 0.95, jobs: int = 1,
+def over_seeds(run: Callable | Mapping[object, Callable], seeds: int | Iterable[int] = 5, *, level: float = 0.95, jobs: int = 1,
                progress: bool | None = None):
     """Call run(seed) for each seed and return what it measured, with intervals.
 
-    run    returns a number, or a dictionary of numbers: then the result is a dictionary of Measured
+    run    returns a number, or a dictionary of numbers: then the result is a dictionary of Measured.
+           Several runs, {name: run}, give {name: result}; the processes share all runs of all seeds
     seeds  how many (0, 1, 2, ...), or the seeds themselves
-    jobs   processes that share the seeds (-1: one per core). They work on copies: what run(seed) changes outside
+    jobs   processes that share the work (-1: one per core). They work on copies: what run(seed) changes outside
            itself is lost, only what it returns comes back
 
     progress: a progress bar; None shows it on a terminal only.
     """
     from tqdm.auto import tqdm
+    runs = run if isinstance(run, Mapping) else {None: run}
     seeds = list(range(seeds) if isinstance(seeds, int) else seeds)
     if not seeds or len(set(seeds)) != len(seeds):
         raise ValueError(f"expected one or more different seeds, got {seeds}.")
+    if not runs:
+        raise ValueError("expected one or more runs, got an empty dictionary.")
     show = os.isatty(2) if progress is None else progress
-    values = tqdm(_runs(run, seeds, jobs), total=len(seeds), desc="seeds", disable=not show, leave=False)
-    results = dict(zip(seeds, values))
-    first = results[seeds[0]]
+    values = iter(tqdm(_values(runs.values(), seeds, jobs), total=len(runs) * len(seeds), desc="seeds", disable=not show,
+                       leave=False))
+    found = {name: _together({seed: next(values) for seed in seeds}, level) for name in runs}
+    return found if runs is run else found[None]
+
+
+def _values(runs, seeds, jobs):
+    """What the runs return, run after run, each in the order of the seeds."""
+    calls = [(one, seed) for one in runs for seed in seeds]
+    if jobs == 1 or len(calls) == 1:
+        return (one(seed) for one, seed in calls)
+    from joblib import Parallel, delayed
+    return Parallel(n_jobs=jobs, return_as="generator")(delayed(one)(seed) for one, seed in calls)
+
+
+def _together(results, level):
+    """{seed: number, or dictionary of numbers} -> Measured, or a dictionary of them."""
+    begin, first = next(iter(results.items()))
     if not isinstance(first, Mapping):
         return Measured({seed: _number(value, seed) for seed, value in results.items()}, level)
     for seed, values in results.items():
         if not isinstance(values, Mapping) or set(values) != set(first):
-            raise ValueError(f"run({seed}) did not measure the same as run({seeds[0]}): {values!r} against {first!r}.")
+            raise ValueError(f"run({seed}) did not measure the same as run({begin}): {values!r} against {first!r}.")
     return {name: Measured({seed: _number(values[name], seed) for seed, values in results.items()}, level)
             for name in first}
-
-
-def _runs(run, seeds, jobs):
-    """What run(seed) returns, in the order of the seeds."""
-    if jobs == 1 or len(seeds) == 1:
-        return map(run, seeds)
-    from joblib import Parallel, delayed
-    return Parallel(n_jobs=jobs, return_as="generator")(delayed(run)(seed) for seed in seeds)
 
 
 def _number(value, seed):

@@ -126,6 +126,19 @@ def test_processes_that_share_the_seeds_change_nothing():
     assert over_seeds(math.sqrt, [4, 1, 9], jobs=2) == over_seeds(math.sqrt, [4, 1, 9])
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_several_runs_share_the_seeds_and_keep_their_names(jobs):
+    runs = {"root": math.sqrt, ("a", 2): lambda seed: {"twice": 2 * seed, "sign": -seed}}
+    found = over_seeds(runs, [4, 1, 9], jobs=jobs)
+    assert found == {name: over_seeds(run, [4, 1, 9]) for name, run in runs.items()}
+    assert found["a", 2]["sign"].by_seed == {4: -4, 1: -1, 9: -9}
+
+
+def test_no_runs_at_all_are_refused():
+    with pytest.raises(ValueError, match="one or more runs"):
+        over_seeds({}, 3)
+
+
 @pytest.mark.parametrize("run, seeds, message", [
     (lambda s: 1.0, [], "one or more"),
     (lambda s: 1.0, [1, 1], "different seeds"),
