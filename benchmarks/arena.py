@@ -37,6 +37,7 @@ EXTRA = {                                                                      #
     "fine-tuning chain": mt.Method(mt.HardSharing, in_order=True),
     "ProgressiveNetwork, poor task first": mt.Method(mt.ProgressiveNetwork, order=tuple(PAIR[::-1])),
 }
+LARGE = "HardSharing, a body as large as five"
 
 
 def pair(labels=40, rich=2000, steps=160, extra=(), **dials):
@@ -49,6 +50,11 @@ def messages(names, labels, steps, sampler="uniform", batch_size=32, **dials):
     """Unlike questions about ordinary messages, whose words the model knows from pretraining."""
     return {"load": {"names": names, "train": labels, **USUAL, **dials},
             "train": {"steps": steps, "sampler": sampler, "batch_size": batch_size}, "extra": []}
+
+
+def room(width, heads, extra=()):
+    """Five unlike tasks with labels enough, and bodies with new weights: how much room does a shared body need?"""
+    return messages(FIVE, 1000, 600) | {"body": {"width": width, "heads": heads}, "extra": list(extra)}
 
 
 REGIMES = {
@@ -66,6 +72,9 @@ REGIMES = {
     "five unlike": messages(FIVE, 60, 120),
     "five unlike, labels enough": messages(FIVE, 1000, 120),
     "five on the same texts": messages(FIVE, 100, 60, "joint", 16, shared=True),
+    # room in the shared body
+    "five unlike, new weights, width 8": room(8, 1),
+    "five unlike, new weights, width 32": room(32, 2, [LARGE]),
 }
 REAL = {                                    # small models with new weights, and a tokenizer of the training texts of these sets
     "intents": {"sets": ["clinc150"], "load": {"names": ["clinc150_domain", "clinc150_label"], "train": 2000, "test": 500,
@@ -76,8 +85,8 @@ REAL = {                                    # small models with new weights, and
               "train": {"steps": 200, "sampler": "uniform"},
               "source": "Film sentences: polarity (Pang and Lee 2005, ACL) and subjectivity (Pang and Lee 2004, ACL), cuts of "
                         "6,000 training rows each, CC BY 4.0"},
-    "sentence pairs": {"sets": ["sick"], "load": {"train": 2000, "test": 500, "validation": 300},
-                       "train": {"steps": 200, "sampler": "joint"},
+    "sentence pairs": {"sets": ["sick"], "load": {"train": 4000, "test": 1000, "validation": 400},
+                       "train": {"steps": 2000, "sampler": "joint"},    # with fewer none rises above the majority
                        "source": "SICK (Marelli et al. 2014, LREC), a cut of 4,451 training rows, CC BY-NC-SA 3.0"},
 }
 
@@ -93,13 +102,22 @@ def real_arena(folder, sets, load, train, jobs, cache=None, seeds=5, progress=No
                       plain=True, jobs=jobs, cache=cache, progress=progress, **train)
 
 
-def arena(load: dict, train: dict, extra=(), jobs=1, cache=None, seeds=5, progress=None) -> mt.Comparison:
-    """One regime: load are arguments of load_tasks, train those of compare, extra are names in EXTRA."""
+def arena(load: dict, train: dict, extra=(), body=None, jobs=1, cache=None, seeds=5, progress=None) -> mt.Comparison:
+    """One regime: load are arguments of load_tasks, train those of compare, extra are names in EXTRA or LARGE; body are sizes
+    of a decoder with new weights in place of the embedded model."""
     def tasks(seed):
         return mt.load_tasks("town", **load, seed=seed)
-    methods = METHODS | {name: EXTRA[name] for name in extra}
+    known, options = dict(EXTRA), {}
+    if body is not None:
+        options = {"backbone": new_decoder(tasks(0), **body), "pretrained": False}
+        known[LARGE] = mt.Method(mt.HardSharing, backbone=new_decoder(tasks(0), width=92, heads=4))      # 316,000 parameters
+    methods = METHODS | {name: known[name] for name in extra}
     return mt.compare(methods, tasks, seeds, grid={"lr": RATES}, tuning_seeds=2, jobs=jobs, cache=cache, progress=progress,
-                      **train)
+                      **options, **train)
+
+
+def new_decoder(tasks, **sizes):
+    return mt.new_backbone(tasks, "gpt2", **sizes)
 
 
 def keep(part: str, name: str, entry: dict) -> None:

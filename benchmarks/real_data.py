@@ -1,6 +1,6 @@
 """The same API on real text: folders of JSONL, hard sharing, beside the majority and the plain baseline.
 
-    python benchmarks/real_data.py FOLDER [FOLDER ...] [--steps 2000] [--rows 6000] [--cased] [--backbone new]
+    python benchmarks/real_data.py FOLDER [FOLDER ...] [--steps 2000] [--rows 6000] [--cased] [--dropout 0.5] [--backbone new]
     python benchmarks/real_data.py FOLDER --task NAME --labels 100 200 500 2000
 
 --backbone  "new": a small encoder with new weights and a tokenizer trained on the folder's texts; "tiny": the embedded
@@ -20,9 +20,9 @@ import mtl_teach as mt
 GRID = (1e-3, 3e-3, 6e-3)
 
 
-def build(backbone, tasks, seed=0, cased=False):
+def build(backbone, tasks, seed=0, cased=False, dropout=0.0):
     if backbone == "new":
-        backbone = mt.new_backbone(tasks, lowercase=not cased, seed=seed)
+        backbone = mt.new_backbone(tasks, lowercase=not cased, dropout=dropout, seed=seed)
     return mt.HardSharing(backbone, tasks, seed=seed)
 
 
@@ -30,7 +30,7 @@ def folders(options):
     """Every task of each folder together."""
     for folder in options.folders:
         tasks = mt.load_tasks(folder, train=options.rows, quiet=True)
-        model = build(options.backbone, tasks, cased=options.cased)
+        model = build(options.backbone, tasks, cased=options.cased, dropout=options.dropout)
         history = mt.fit(model, tasks, steps=options.steps, lr=options.lr)
         print(f"\n{folder}: {options.steps} steps in {history.seconds:.0f} s\n{mt.evaluate(model, tasks)}", flush=True)
 
@@ -64,6 +64,7 @@ def main():
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--backbone", default="new")
     parser.add_argument("--cased", action="store_true", help="new backbones keep capitals")
+    parser.add_argument("--dropout", type=float, default=0.0, help="of new backbones")
     parser.add_argument("--task")
     parser.add_argument("--labels", type=int, nargs="+", default=[])
     options = parser.parse_args()

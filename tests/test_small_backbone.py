@@ -114,3 +114,20 @@ def test_bad_sizes_are_refused(options, words):
 def test_tasks_without_training_texts_are_refused():
     with pytest.raises(TaskError, match="no training texts"):
         mt.new_backbone(TaskSet({"liked": TaskData(Task("liked", "classify", ("no", "yes")))}))
+
+
+@pytest.mark.parametrize("architecture", ["bert", "gpt2"])
+def test_dropout_falls_in_training_and_nowhere_else(architecture):
+    backbone = mt.new_backbone(tasks(), architecture, width=16, dropout=0.5)
+    ids = torch.tensor([[2, 5, 6, 3]])
+    backbone.train()
+    assert not torch.equal(backbone(ids, ids.ne(0).long()), backbone(ids, ids.ne(0).long()))
+    backbone.eval()
+    assert torch.equal(backbone(ids, ids.ne(0).long()), backbone(ids, ids.ne(0).long()))
+
+
+@pytest.mark.parametrize("architecture, dropout, words", [("bert", 1.0, "less than 1"), ("gpt2", -0.1, "at least 0"),
+                                                          ("llama", 0.5, "no dropout")])
+def test_a_dropout_that_cannot_be_is_refused(architecture, dropout, words):
+    with pytest.raises(TaskError, match=words):
+        mt.new_backbone(tasks(), architecture, width=16, dropout=dropout)

@@ -123,7 +123,8 @@ class SoftSharing(BackbonePerTask):
         if len(self.tasks) == 1 and strength:
             warnings.warn("soft sharing with a single task: nothing to pull together, this is single-task training.",
                           stacklevel=4)
-        self.groups = group(layer_factors(self.knobs["per_layer"], backbone), apart=norm == "trace")
+        factors = layer_factors(self.knobs["per_layer"], backbone)
+        self.groups, self.together = group(factors, apart=norm == "trace"), group(factors, apart=False)
 
     def share(self, batch):
         for task, rows in batch.rows.items():
@@ -147,7 +148,7 @@ class SoftSharing(BackbonePerTask):
         if not self.knobs["strength"] or self.knobs["apply"] == "loss":
             return
         own = [list(backbone.parameters()) for backbone in self.backbones.values()]
-        for factor, numbers in self.groups:
+        for factor, numbers in self.together:                     # each tensor by itself, but with one call for many
             side_by_side = [tensors for tensors in zip(*([t[i] for i in numbers] for t in own)) if tensors[0].requires_grad]
             if side_by_side:
                 STEPS[self.knobs["norm"]](side_by_side, lr * self.knobs["strength"] * factor)

@@ -32,8 +32,7 @@ def shrink_singular_values(side_by_side, price):
     sigma, vectors = spectrum(stacks)
     kept = torch.where(sigma > price, 1 - price / sigma, 0.0)                                      # σ_new / σ
     for tensors, stack, mixing in zip(side_by_side, stacks, rescaled(vectors, kept).to(stacks[0])):
-        for tensor, row in zip(tensors, mixing @ stack):
-            tensor.copy_(row.view_as(tensor))
+        torch._foreach_copy_(tensors, [row.view_as(tensors[0]) for row in mixing @ stack])
 
 
 def spectrum(stacks):
