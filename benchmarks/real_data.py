@@ -1,7 +1,7 @@
 """The same API on real text: folders of JSONL, hard sharing, beside the majority and the plain baseline.
 
     python benchmarks/real_data.py FOLDER [FOLDER ...] [--steps 2000] [--rows 6000] [--cased] [--dropout 0.5] [--backbone new]
-    python benchmarks/real_data.py FOLDER --task NAME --labels 100 200 500 2000
+    python benchmarks/real_data.py FOLDER --task NAME --labels 100 200 500 2000 --steps 300
 
 --backbone  "new": a small encoder with new weights and a tokenizer trained on the folder's texts; "tiny": the embedded
             model, which knows only Tiny Town and reads other text letter by letter; or a name or folder of a real one
@@ -46,7 +46,7 @@ def score(seed, folder, task, labels, backbone, lr, steps, split="test"):
 
 def against_labels(options):
     for labels in options.labels:
-        for backbone in ("new", "tiny"):
+        for backbone in options.backbones:
             run = partial(score, folder=options.folders[0], task=options.task, labels=labels, backbone=backbone,
                           steps=options.steps)
             tries = {lr: mt.over_seeds(partial(run, lr=lr, split="validation"), (100, 101))["model"].mean for lr in GRID}
@@ -67,6 +67,7 @@ def main():
     parser.add_argument("--dropout", type=float, default=0.0, help="of new backbones")
     parser.add_argument("--task")
     parser.add_argument("--labels", type=int, nargs="+", default=[])
+    parser.add_argument("--backbones", nargs="+", default=["new", "tiny"], help="with --labels: which Transformers")
     options = parser.parse_args()
     warnings.simplefilter("ignore" if options.labels else "once")
     against_labels(options) if options.labels else folders(options)

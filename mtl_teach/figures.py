@@ -130,9 +130,9 @@ def heatmap(matrix, rows: list[str], columns: list[str], *, label: str, xlabel: 
     fig.colorbar(image, label=label)
     for (i, j), value in np.ndenumerate(matrix):
         dark = abs(value) > 0.6 * most
-        axes.text(j, i, f"{value:.{digits}f}", ha="center", va="center", color="white" if dark else "black", fontsize=9)
+        axes.text(j, i, f"{value:z.{digits}f}", ha="center", va="center", color="white" if dark else "black", fontsize=9)
     fig.alt = alt or _("Table of shades, {label}. {facts}.").format(label=label, facts="; ".join(
-        f"{row}: " + ", ".join(f"{column} {value:.{digits}f}" for column, value in zip(columns, line))
+        f"{row}: " + ", ".join(f"{column} {value:z.{digits}f}" for column, value in zip(columns, line))
         for row, line in zip(rows, matrix)))
     return fig
 

@@ -40,6 +40,7 @@ EXAMPLES = {
                                       xlabel="labels", ylabel="accuracy (%)", logx=True), "at 100 70.0 [68.0, 72.0]"),
     "heatmap": (lambda: figures.heatmap([[1, -0.5], [0, 1]], ["a", "b"], ["a", "b"], label="cosine", signed=True),
                 "a: a 1.00, b -0.50"),
+    "heatmap of small numbers": (lambda: figures.heatmap([[-0.3, 2]], ["a"], ["b", "c"], label="x", digits=0), "a: b 0, c 2"),
     "confusion": (lambda: figures.confusion(["x", "x", "y"], ["x", "y", "y"]), "x: x 1, y 1; y: x 0, y 1"),
     "lengths": (lambda: figures.lengths({"reviews": [3, 4, 5, 40]}, limit=32), "longest 40; the model reads 32"),
     "steps": (lambda: diagrams.steps(["data", "model", "training"], here=1), "data, model, training. You are at: mod"),
