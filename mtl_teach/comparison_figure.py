@@ -27,8 +27,8 @@ def points(panels: Mapping[str, Mapping[str, Measured]], *, alt: str = "") -> Pi
     lines = -(-len(panels) // PER_ROW)
     columns = -(-len(panels) // lines)
     names = max(1.5, 0.08 * max(map(len, methods)))                                  # inches that the names take
-    fig, axes = picture(names + max(3.0, 1.75 * columns), lines * (1.0 + 0.34 * len(methods)), nrows=lines, ncols=columns, sharey=True,
-                        squeeze=False)
+    fig, axes = picture(names + max(3.0, 1.75 * columns), lines * (1.0 + 0.34 * len(methods)), nrows=lines, ncols=columns,
+                        sharey=True, squeeze=False)
     for place, (title, values) in zip(axes.flat, panels.items()):
         _panel(place, title, values, methods)
     for place in list(axes.flat)[len(panels):]:
