@@ -23,8 +23,8 @@ def new_backbone(tasks: TaskSet, architecture: str = "bert", *, width: int = 64,
     vocabulary    at most so many pieces; a piece must occur twice (byte-pair encoding, Sennrich et al. 2016)
     max_length    tokens it can read
     lowercase     read capitals as small letters; False where they tell something, as in names
-    dropout       the part of every hidden state that is set to 0 in training (Srivastava et al. 2014); for labels learned
-                  by heart, as in names, where a model that reads the same few thousand texts again and again needs it
+    dropout       the part of every hidden state that is set to 0 in training (Srivastava et al. 2014): for models that
+                  know their training rows by heart
 
     Each layer's keys begin as its queries, so that a token finds its like, in the other text of a pair too. With keys of
     their own so small a model hardly learned to compare two texts (after Trockman & Kolter 2023, "Mimetic initialization
