@@ -53,4 +53,11 @@ QUIZ = [
               "A table that hides the strongest row misleads, whatever the question was."),
         wrong("Nothing: the experiment failed",
               "It did not fail. It measured that small networks without pretraining are the wrong tool here.")),
+    ask("Hard sharing of five unlike tasks stays 15 points below training alone. One shared body as large as the five together stays there too. What does this control tell you?",
+        wrong("Hard sharing never works for five tasks",
+              "It is one situation with one budget. With more steps, or with tasks that are alike, it may come out otherwise."),
+        right("In this budget the loss is not a matter of size",
+              "Five times the numbers changed nothing, so something else is scarce. A query for each task, which adds a few per cent, mended it."),
+        wrong("The large body was not trained well, so nothing",
+              "It had the same steps and as many settings to choose from. That is a limit worth naming, but the comparison of equal size stands for this budget.")),
 ]
