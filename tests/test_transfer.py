@@ -1,7 +1,9 @@
 """Transfer: what is frozen stays frozen, each way trains what it says, and the source is never changed."""
 
 import copy
+import json
 import shutil
+from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -465,3 +467,26 @@ def test_a_probe_cannot_write_and_rows_are_needed():
         mt.transfer(sm.backbone("gpt2"), empty, "fine-tune")
     with pytest.raises(TaskError, match="new tasks with their rows"):
         mt.transfer(sm.backbone("gpt2"), TaskSet(), "fine-tune")
+
+
+# ---- the stored comparison of the ways -----------------------------------------------------------------------------------
+
+def test_the_stored_comparison_has_what_the_chapter_shows():
+    stored = json.loads(files("mtl_teach").joinpath("assets/results/transfer.json").read_text(encoding="utf-8"))
+    columns = {int(n): mt.Comparison.from_dict(facts) for n, facts in stored["labels"].items()}
+    before = {task: {int(seed): value for seed, value in values.items()} for task, values in stored["before"].items()}
+    assert list(columns) == [10, 30, 100, 300, 1000] and stored["date"] and stored["versions"]["torch"]
+    assert {way["how"] for way in stored["ways"].values()} == set(WAYS)
+    assert all(gain < 0.02 for gain in stored["twice_as_long"].values())                      # nobody was cut short
+    for column in columns.values():
+        seeds = column.budget["seeds"]
+        assert len(seeds) >= 5 and not set(seeds) & set(column.budget["tuning_seeds"])
+        assert column.plain["TF-IDF + LR"]["mood"].seeds == seeds
+        for name, scores in column.items():
+            assert scores["mood"].seeds == seeds and ((scores["mood"].values >= 0.3) & (scores["mood"].values <= 1)).all(), name
+            assert len(scores.tried) == 4 and (len(scores.reached) == 4 or scores.reached[-1] == 1)     # the same search for all
+            assert scores.chosen == scores.tried[scores.reached.index(max(scores.reached))]
+            if stored["ways"][name]["how"] in ("probe", "lora", "ia3"):                       # a frozen body forgets nothing
+                assert all(dict(scores[task].by_seed) == before[task] for task in before), name
+    extra = {"rehearsal", "L2-SP, firm"}                                                      # about forgetting: at 1,000 alone
+    assert all({*column} == {*stored["ways"]} - (set() if n == 1000 else extra) for n, column in columns.items())

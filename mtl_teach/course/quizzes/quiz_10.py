@@ -8,7 +8,7 @@ QUIZ = [
               "It sees the same 30. It passes them through the body once because the body does not change."),
         wrong("Freezing makes the body's features better",
               "Freezing changes nothing about them. It only keeps 30 labels from spoiling them."),
-        right("What 30 labels can teach fits into a head: which way the body's features point",
+        right("Most of what 30 labels can teach fits into a head: which way the body's features point",
               "The features are there. A head of 130 numbers can read them off, and its penalty keeps it from fitting noise in 30 rows.")),
     ask("The body saw 2,000 labels of `topic` and `speaker`. With 100 labels of `mood` it was much worse than the body of related tasks. Why?",
         wrong("2,000 labels are too few for a body",
