@@ -42,6 +42,9 @@ class Scores(Mapping):
             raise TaskError(f"{self.name} was not scored on {task!r}.{nearest(task, self.values)}")
         return self.values[task]
 
+    def __contains__(self, task) -> bool:
+        return task in self.values
+
     def __iter__(self):
         return iter(self.values)
 
@@ -86,6 +89,9 @@ class Comparison(Mapping):
         if name not in self.scores:
             raise TaskError(f"no method {name!r} in this comparison.{nearest(name, self.scores)}")
         return self.scores[name]
+
+    def __contains__(self, method) -> bool:
+        return getattr(method, "__name__", method) in self.scores
 
     def __iter__(self):
         return iter(self.scores)

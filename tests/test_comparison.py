@@ -456,6 +456,12 @@ def test_delta_m_is_left_out_where_a_value_is_too_near_zero():
     assert broken.plot().alt
 
 
+def test_a_result_says_what_it_holds():
+    result = plain_result()
+    assert "HardSharing" in result and mt.HardSharing in result and "Nonsense" not in result
+    assert "mood" in result["HardSharing"] and "nonsense" not in result["HardSharing"]
+
+
 def test_a_result_survives_a_file(tmp_path):
     result = plain_result()
     again = Comparison.load(result.save(tmp_path / "arena.json"))
