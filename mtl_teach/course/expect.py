@@ -209,22 +209,25 @@ def _fits(mistake, args, got, want, rtol, atol) -> bool:
 
 
 def compare_predictions(got, measured: Mapping[str, float], guesses: Mapping[str, Mapping[float, str]],
-                        next: str | Mapping[str, str] = "", tolerance: float = 0.01) -> None:
+                        next: str | Mapping[str, str] = "", tolerance: float = 0.01, least: float | None = None) -> None:
     """Numbers that were predicted, {key: number}, against what is measured.
 
     guesses    {key: {wrong number: why one comes to it}}
     next       what to try, or {key: what to try}
-    tolerance  relative to numbers above 1, absolute below
+    tolerance  relative to the number, but never less than `least` (as much as the tolerance, if not given)
     """
+    def near(x, y):
+        return abs(x - y) < max(tolerance if least is None else least, tolerance * abs(y))
     expect_type(got, dict)
     expect(set(got) == set(measured), "Keep the {n} keys as they were given; only write numbers in place of `...`.",
            n=len(measured))
     for key, value in measured.items():
         expect(got[key] is not None, "{key} is None.", next="Write a number in its place.", key=repr(key))
         expect_type(got[key], "number", repr(key))
-        mine, room = float(numbers(got[key])), tolerance * max(1, abs(value))
-        why = "".join(text for guess, text in guesses.get(key, {}).items() if abs(mine - guess) < 0.006 * max(1, abs(guess)))
+        mine = float(numbers(got[key]))
+        why = "".join(text for guess, text in guesses.get(key, {}).items() if near(mine, guess))
         advice = next if isinstance(next, str) else next.get(key, "")
-        expect(abs(mine - value) < room, "{key}: you predicted {mine}; it is {value}.", why, advice, key=repr(key),
-               mine=int(mine) if mine.is_integer() else mine, value=round(value, 3))
+        expect(near(mine, value), "{key}: you predicted {mine}; it is {value}.", why, advice, key=repr(key),
+               mine=int(mine) if mine.is_integer() else mine,
+               value=int(value) if float(value).is_integer() else float(f"{value:.4g}"))
 

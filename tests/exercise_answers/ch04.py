@@ -270,7 +270,7 @@ PREDICTION = Rows(right=[{name: torch.tensor(float(value)) for name, value in TR
     (TRUE | {SECOND: 10}, "only in proportion to one another"), (TRUE | {FIRST: 1}, "ten times as large"),
     (TRUE | {THIRD: 1}, "no path from the loss"), (TRUE | {FOURTH: 1}, "cannot call a row good and bad"),
     (TRUE | {FIFTH: 0}, "turned the sign round"), (TRUE | {FIFTH: 1}, "gradients add up"),
-    (TRUE | {FIRST: "ten"}, "must be one number"), ([10, 1, 0, 0, 2], "must be a dict"), ({}, "five keys")])
+    (TRUE | {FIRST: "ten"}, "must be one number"), ([10, 1, 0, 0, 2], "must be a dict"), ({}, "5 keys")])
 
 FAIR = {"control": "mood alone, same steps, batch and model", "learning rate": "one grid, best on validation for each model",
         "seeds": "the same five or more for both", "claim": "the 95 % interval of the paired difference lies above 0",

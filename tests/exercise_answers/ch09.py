@@ -298,6 +298,6 @@ PREDICTION = Rows(right=[{key: np.float64(value) for key, value in TRUE.items()}
     (TRUE | {FLIP: 0.05}, "2\\^5"), (TRUE | {FLIP: 1 / 32}, "Two of the flips"), (TRUE | {TOSS: 1 / 64}, "one-sided"),
     (TRUE | {MANY: 0.05}, "any of them may be lucky"), (TRUE | {MANY: 1}, "mean number of findings"), (TRUE | {HOLM: 0.05}, "never falls below"),
     (TRUE | {HOLM: 0.1}, "Bonferroni"), (TRUE | {WIDTH: 0.25}, "goes with its root"), (TRUE | {ALL: 0.03}, "it is 0"),
-    (TRUE | {MEAN: 8}, "with their signs"), (TRUE | {MEAN: "two"}, "must be one number"), ({}, "seven keys")])
+    (TRUE | {MEAN: 8}, "with their signs"), (TRUE | {MEAN: "two"}, "must be one number"), ({}, "7 keys")])
 
 ANSWERS = {"09.1": DELTA, "09.2": PAIRED, "09.3": REPORT, "09.4": GAIN, "09.5": LEAKS, "09.6": PREDICTION}

@@ -278,6 +278,6 @@ PREDICTION = Rows(right=[{key: np.float32(value) for key, value in TRUE.items()}
     (TRUE | {STAGE: 512}, "in every stage"), (TRUE | {STAGE: 1075}, "not all four"), (TRUE | {ALL: 1075}, "embeddings are trained too"),
     (TRUE | {MERGED: 256}, "branches are gone"), (TRUE | {RATE: 0.00125}, "one lower"), (TRUE | {RATE: 0.005}, "not once"),
     (TRUE | {PLACE: 1}, "mean of both"), (TRUE | {PLACE: 2}, "sum of both"), (TRUE | {PLACE: "3"}, "must be one number"),
-    ([51], "must be a dict"), ({}, "seven keys")])
+    ([51], "must be a dict"), ({}, "7 keys")])
 
 ANSWERS = {"10.1": UNFROZEN, "10.2": LORA, "10.3": FINE_TUNE, "10.4": MEMORY, "10.5": TIES, "10.6": PREDICTION}

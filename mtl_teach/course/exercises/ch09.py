@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ..answers import Raised
-from ..expect import Mistake, Wrong, compare, expect, expect_type, numbers
+from ..expect import Mistake, Wrong, compare, compare_predictions, expect, expect_type, numbers
 from ..registry import Exercise
 from .drawing import telling
 
@@ -497,15 +497,7 @@ def truth(fresh):
 
 
 def check_prediction(answer, fresh):
-    got, right = answer.value, truth(fresh)
-    expect_type(got, dict)
-    expect(set(got) == set(right), "Keep the seven keys as they were given; only write numbers in place of `...`.")
-    for key, value in right.items():
-        expect_type(got[key], "number", repr(key))
-        mine = float(numbers(got[key]))
-        why = next((text for guess, text in GUESSES[key].items() if abs(mine - guess) < 0.0006), "")
-        expect(abs(mine - value) < max(0.0006, 0.01 * abs(value)), "{key}: you predicted {mine}; it is {value}.", why,
-               "Take the smallest case, and count.", key=repr(key), mine=mine, value=round(value, 5))
+    compare_predictions(answer.value, truth(fresh), GUESSES, "Take the smallest case, and count.", least=0.0006)
     return "All seven as computed."
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..expect import Mistake, compare, expect, expect_close, expect_shape, expect_type, numbers
+from ..expect import Mistake, compare, compare_predictions, expect, expect_close, expect_shape, numbers
 from ..registry import Exercise
 from .drawing import telling
 
@@ -413,16 +413,8 @@ def counted() -> dict:
 
 
 def check_prediction(answer, fresh):
-    got, right = answer.value, counted()
-    expect_type(got, dict)
-    expect(set(got) == set(right), "Keep the seven keys as they were given; only write numbers in place of `...`.")
-    for key, value in right.items():
-        expect_type(got[key], "number", repr(key))
-        mine = float(numbers(got[key]))
-        why = next((text for guess, text in PREDICTED[key].items() if abs(mine - guess) < 1e-5), "")
-        expect(abs(mine - value) < max(1e-5, 1e-3 * abs(value)), "{key}: you predicted {mine}; counted it is {value}.", why,
-               NEXT.get(key, "Write down the layers one below the other, and what trains in each."), key=repr(key),
-               mine=int(mine) if mine.is_integer() else mine, value=value)
+    next = {key: NEXT.get(key, "Write down the layers one below the other, and what trains in each.") for key in KEYS}
+    compare_predictions(answer.value, counted(), PREDICTED, next, tolerance=0.001, least=1e-5)
     return "All seven as counted."
 
 
