@@ -289,7 +289,7 @@ def test_proximal_step_minimises_distance_and_pull():
     pull.step(lr=0.25)
     grid = torch.linspace(0, 4, 400_001, dtype=torch.float64)
     best = grid[(0.5 * (grid - 3) ** 2 + 0.25 * 2 * (grid - 1) ** 2).argmin()]
-    assert float(w) == pytest.approx(float(best), abs=1e-4)
+    assert float(w.detach()) == pytest.approx(float(best), abs=1e-4)
 
 
 @pytest.mark.parametrize("apply, strength", [("loss", 10.0), ("step", 1e4)])
