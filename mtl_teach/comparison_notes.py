@@ -15,9 +15,12 @@ def notes(result) -> list[str]:
     if budget["same_rows"]:
         found.append(_("All seeds have the same rows: the intervals speak of training, not of other data."))
     found += _about_delta(result)
-    edges = {name: edge for name, mine in scores.items() if (edge := mine.at_edge())}
-    found += [_("{name} chose {knob} at the edge of its grid; a wider one might do better.").format(
-        name=name, knob=", ".join(edge)) for name, edge in edges.items()]
+    edges = {}
+    for name, mine in scores.items():
+        if edge := mine.at_edge():
+            edges.setdefault(", ".join(edge), []).append(name)
+    found += [_("At the edge of the grid in {knob}, where a wider one might do better: {names}.").format(
+        knob=knob, names=", ".join(names)) for knob, names in edges.items()]
     return [*found, _("Seconds: of computing, to train one model.")]
 
 

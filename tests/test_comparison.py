@@ -416,7 +416,8 @@ def test_what_stands_in_the_notes(runs):
     assert not any("same rows" in note for note in small(TWO).notes)
     wide = small(TWO, grid={"lr": (1e-4, 1e-3, 1e-2)})
     edges = [name for name, scores in wide.items() if scores.chosen["lr"] != 1e-3]
-    assert [note.split()[0] for note in wide.notes if "edge of its grid" in note] == edges
+    said = [note for note in wide.notes if note.startswith("At the edge of the grid in lr")]
+    assert said == [f"At the edge of the grid in lr, where a wider one might do better: {', '.join(edges)}."] * bool(edges)
     assert "2 by each" in " ".join(small(TWO).notes)
 
 
