@@ -107,17 +107,14 @@ def arena(load: dict, train: dict, extra=(), body=None, jobs=1, cache=None, seed
     of a decoder with new weights in place of the embedded model."""
     def tasks(seed):
         return mt.load_tasks("town", **load, seed=seed)
-    known, options = dict(EXTRA), {}
+    methods, options = METHODS | {name: EXTRA[name] for name in extra if name != LARGE}, {}
     if body is not None:
-        options = {"backbone": new_decoder(tasks(0), **body), "pretrained": False}
-        known[LARGE] = mt.Method(mt.HardSharing, backbone=new_decoder(tasks(0), width=92, heads=4))      # 316,000 parameters
-    methods = METHODS | {name: known[name] for name in extra}
+        first = tasks(0)
+        options = {"backbone": mt.new_backbone(first, "gpt2", **body), "pretrained": False}
+        if LARGE in extra:                                                                               # 316,000 parameters
+            methods[LARGE] = mt.Method(mt.HardSharing, backbone=mt.new_backbone(first, "gpt2", width=92, heads=4))
     return mt.compare(methods, tasks, seeds, grid={"lr": RATES}, tuning_seeds=2, jobs=jobs, cache=cache, progress=progress,
                       **options, **train)
-
-
-def new_decoder(tasks, **sizes):
-    return mt.new_backbone(tasks, "gpt2", **sizes)
 
 
 def keep(part: str, name: str, entry: dict) -> None:

@@ -76,13 +76,17 @@ def small_body():
     return body
 
 
+def at_their_best(ways: dict, seeds, jobs: int, progress=None) -> mt.Comparison:
+    """The ways with the small body, each at its best setting."""
+    return mt.compare(ways, shop, seeds, backbone=small_body(), tuning_seeds=TUNING, baseline=False, jobs=jobs,
+                      progress=progress, **TRAIN)
+
+
 def compared(name: str, seeds, jobs: int, progress=None) -> Scores:
     """One way to train the three tasks together, at its best setting. `separate` is a body for each task, fed with the same
     rows: a third of each batch."""
     algorithm, own = (mt.SingleTask, {}) if name == "separate" else (mt.HardSharing, WAYS[name])
-    way = mt.Method(algorithm, grid={"lr": RATES, **own})
-    found = mt.compare({name: way}, shop, seeds, backbone=small_body(), tuning_seeds=TUNING, baseline=False, jobs=jobs,
-                       progress=progress, **TRAIN)[name]
+    found = at_their_best({name: mt.Method(algorithm, grid={"lr": RATES, **own})}, seeds, jobs, progress)[name]
     return replace(found, chosen=said(found.chosen), tried=[said(setting) for setting in found.tried])
 
 
@@ -140,9 +144,7 @@ def keep(name: str, scores: dict) -> None:
 
 def by_rate(jobs: int, progress=None) -> mt.Comparison:
     """Equal weights at every rate on the seeds that are shown: what a rate is worth. It takes no part in any choice."""
-    ways = {f"{rate:g}": mt.Method(mt.HardSharing, grid={"lr": (rate,)}) for rate in RATES}
-    return mt.compare(ways, shop, SHOWN, backbone=small_body(), tuning_seeds=TUNING, baseline=False, jobs=jobs,
-                      progress=progress, **TRAIN)
+    return at_their_best({f"{rate:g}": mt.Method(mt.HardSharing, grid={"lr": (rate,)}) for rate in RATES}, SHOWN, jobs, progress)
 
 
 def part(name: str, jobs: int, progress=None) -> tuple[dict, str]:

@@ -24,7 +24,7 @@ import torch
 
 import mtl_teach as mt
 from mtl_teach.backbones import load_backbone
-from mtl_teach.baselines import cached_predictions
+from mtl_teach.comparison import plain_scores
 from mtl_teach.comparison_keys import digest, with_imports
 from mtl_teach.comparison_result import Scores
 from mtl_teach.comparison_runs import cache_folder, kept, write
@@ -142,15 +142,6 @@ def scores(name: str, way: Way, labels: int, folder: Path) -> tuple[Scores, int]
                   way.tries, reached, over(lambda r: r["steps"]), False), first["trained"]
 
 
-def word_counts(labels: int) -> mt.Measured:
-    """TF-IDF with logistic regression; its penalty is chosen on validation rows of each seed."""
-    def accuracy(seed):
-        data = town(seed, mood=labels)["mood"]
-        answers = cached_predictions(data, data.test)["plain"]
-        return sum(row["label"] == answer for row, answer in zip(data.test, answers)) / len(answers)
-    return mt.Measured({seed: accuracy(seed) for seed in SEEDS})
-
-
 def column(labels: int, names: list[str], folder: Path) -> tuple[mt.Comparison, dict[str, int]]:
     """All ways with so many labels, and how many parameters each trains."""
     found, trained = {}, {}
@@ -160,7 +151,8 @@ def column(labels: int, names: list[str], folder: Path) -> tuple[mt.Comparison, 
             print(f"{labels:5} {name:24} mood {found[name]['mood'].percent()}   {found[name].chosen}   "
                   f"validation {[round(100 * value, 1) for value in found[name].reached]}", flush=True)
     budget = {**TRAIN, "seeds": list(SEEDS), "tuning_seeds": list(TUNING), "tune_for": "mood", "same_rows": False}
-    return mt.Comparison(found, None, budget, {"TF-IDF + LR": {"mood": word_counts(labels)}}), trained
+    plain = plain_scores({seed: town(seed, mood=labels) for seed in SEEDS}, list(SEEDS), 0.95)
+    return mt.Comparison(found, None, budget, {"TF-IDF + LR": plain["TF-IDF + LR"]}), trained
 
 
 def twice_as_long(names: list[str], most: mt.Comparison, folder: Path) -> dict[str, float]:

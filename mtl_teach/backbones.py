@@ -65,7 +65,7 @@ class Backbone(nn.Module):
     def forward(self, input_ids, attention_mask, all_layers: bool = False):
         """(B, T) ids and mask -> hidden states (B, T, D); with all_layers a tuple of depth + 1 of them."""
         more = {}
-        if self._wants_positions and not attention_mask[:, 0].all():    # count real tokens only: left padding shifts no text.
+        if self._wants_positions and not attention_mask[:, 0].all():    # count real tokens, or left padding would shift texts
             more["position_ids"] = (attention_mask.cumsum(1) - 1).clamp(min=0)
         if self._wants_types:
             more["token_type_ids"] = second_text(input_ids, attention_mask, self.tokenizer.sep_token_id)
